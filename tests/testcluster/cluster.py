@@ -1,0 +1,220 @@
+"""The whole cluster: a control plane and this machine as its one node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from . import binaries, images, network, node, packages
+from .controlplane import Access, ControlPlane
+from .paths import state_dir
+from .processes import end_marked
+from .progress import ClusterError, locked, say, step, wait_for
+
+GPUS = 8
+_GPU = "nvidia.com/gpu"
+_PROGRAMS = (*binaries.CONTROL_PLANE, *binaries.CONTROLLERS, *binaries.NODE)
+_PORT = 6443
+
+
+def existing() -> Access | None:
+    """The cluster that `KUBESTUDY_TEST_KUBECONFIG` names, if it names one."""
+    path = os.environ.get("KUBESTUDY_TEST_KUBECONFIG")
+    return Access(Path(path).absolute()) if path else None
+
+
+def reason_unavailable(*, control_plane_only: bool = False) -> str | None:
+    """Says why no cluster can be brought up here, or None when one can.
+
+    Args:
+        control_plane_only: Whether etcd and the API server are enough.
+    """
+    if control_plane_only:
+        reasons = [binaries.unavailable(binaries.CONTROL_PLANE)]
+        reasons += [packages.unavailable({"openssl": "openssl"})]
+    elif not sys.platform.startswith("linux"):
+        return "a node needs Linux; set KUBESTUDY_TEST_KUBECONFIG to use a cluster of your own"
+    else:
+        reasons = [None if os.geteuid() == 0 else "a node needs root"]
+        reasons += [binaries.unavailable(_PROGRAMS)]
+        reasons += [packages.unavailable({**packages.NODE, **packages.IMAGES})]
+    found = [reason for reason in reasons if reason]
+    return "; ".join(found) if found else None
+
+
+class Cluster(ControlPlane):
+    """A one-node Kubernetes on this machine.
+
+    As a context manager it is up on entry, and down on exit unless it was up before.
+
+    Args:
+        state: Its folder; `paths.state_dir()` by default. A machine has at most one.
+        audit_log: Whether the API server logs each request.
+    """
+
+    def __init__(self, state: Path | str | None = None, *, audit_log: bool | None = None) -> None:
+        super().__init__(
+            state or state_dir(),
+            address=network.NODE_ADDRESS,
+            port=_PORT,
+            controllers=True,
+            scheduler=True,
+            audit_log=audit_log,
+        )
+        self.node = node.Node(self.state, self.authority)
+        self._was_up = False
+
+    def __enter__(self) -> Self:
+        self._was_up = self.healthy()
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._was_up:
+            self.stop()
+
+    def start(self) -> None:
+        """Brings it up, unless it is up and well: then nothing happens.
+
+        What an earlier run left, complete or cut off, is cleared first.
+
+        Raises:
+            ClusterError: It cannot be; the message names the part and has the end of its log.
+        """
+        reason = reason_unavailable()
+        if reason:
+            raise ClusterError(f"no cluster can be brought up here: {reason}")
+        with locked(self._lock):
+            if self.healthy():
+                self._name_gpus()
+                say("already up")
+                return
+            self._start()
+
+    def stop(self, *, purge: bool = False) -> None:
+        """Takes it down; nothing of it is left but the cache.
+
+        Args:
+            purge: Whether imported images and built layers go too.
+        """
+        with locked(self._lock), step("taken down"):
+            self._clear()
+            if purge:
+                node.remove_images()
+                images.purge()
+
+    def healthy(self) -> bool:
+        """Whether every program runs, the API server is ready and so is the node."""
+        return self.node.running and super().healthy() and self._node_ready()
+
+    def stop_kubelet(self) -> None:
+        """Stops the kubelet; the containers go on, and after 40 s the node counts as lost."""
+        self.node.kubelet.stop()
+
+    def start_kubelet(self, **settings: Any) -> None:
+        """Starts the kubelet again and waits until the node is ready.
+
+        Args:
+            **settings: What to change in its configuration, such as `containerLogMaxSize="20Ki"`.
+        """
+        started = time.time()
+        self.node.change_kubelet(**settings)
+        self.node.kubelet.wait_until(lambda: self._node_ready(since=started), timeout=90)
+        self._name_gpus()
+
+    def load(self, archive: Path) -> None:
+        """Imports an image archive, of OCI's or Docker's kind."""
+        self.node.ctr("images", "import", archive)
+
+    def provide_image(self, image: images.Image) -> str:
+        """Builds an image and imports it, each unless it is there with this very content.
+
+        Args:
+            image: What to build.
+
+        Returns:
+            Its tag, to be used with `imagePullPolicy: IfNotPresent`.
+        """
+        return images.provide(image, self.node)
+
+    @property
+    def _lock(self) -> Path:
+        return self.state.with_name(f"{self.state.name}.lock")
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        packages.install({**packages.NODE, **packages.IMAGES})
+        programs = binaries.provide(_PROGRAMS)
+        self._clear()
+        stranger = node.foreign_kubelet(self.node.kubelet.pid)
+        if stranger:
+            raise ClusterError(
+                f"this machine is a Kubernetes node already: a kubelet runs as process {stranger}. "
+                "Set KUBESTUDY_TEST_KUBECONFIG to use that cluster."
+            )
+        with step("etcd, the API server and containerd are up"):
+            self.state.mkdir(parents=True)
+            network.up(self.state)
+            self.start_etcd(programs)
+            self.node.start_containerd()
+            self.start_apiserver(programs)
+        with step("the image of pod sandboxes is there"):
+            self.provide_image(images.busybox())
+        with step("the node is ready"):
+            self.start_controllers(programs)
+            self.node.start_kubelet(programs, self.server)
+            self.node.start_kube_proxy(programs, self.server)
+            self.node.kubelet.wait_until(self._node_ready, timeout=90)
+            self._name_gpus()
+            self.wait_for_service_account()
+        say(f"up in {time.monotonic() - began:.1f} s")
+
+    def _clear(self) -> None:
+        self.node.stop()
+        for daemon in (self.kube_scheduler, self.controller_manager, self.apiserver, self.etcd):
+            daemon.stop(grace=2.0)
+        end_marked(self.state)
+        self.node.clear()
+        network.down()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def _node_ready(self, since: float = 0.0) -> bool:
+        found = self.api.get(f"/api/v1/nodes/{node.NAME}")
+        conditions = found["status"].get("conditions", []) if found else []
+        return any(
+            condition["type"] == "Ready"
+            and condition["status"] == "True"
+            and _seconds(condition["lastHeartbeatTime"]) >= int(since)
+            for condition in conditions
+        )
+
+    def _name_gpus(self) -> None:
+        """Makes the scheduler count GPUs that exist in name only.
+
+        The kubelet forgets them when it registers its node anew, so this waits for them to stay.
+        """
+        path = f"/api/v1/nodes/{node.NAME}"
+
+        def named() -> bool:
+            status = self.api.get(path)["status"]
+            wanted = {_GPU: str(GPUS)}
+            if all(wanted.items() <= status[kind].items() for kind in ("capacity", "allocatable")):
+                return True
+            self.api.patch(f"{path}/status", {"status": {"capacity": wanted, "allocatable": wanted}})
+            return False
+
+        wait_for(named, what=f"the node has {GPUS} {_GPU}", timeout=30)
+
+
+def _seconds(timestamp: str) -> float:
+    return time.mktime(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
