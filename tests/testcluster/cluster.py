@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from . import binaries, images, network, node, packages
 from .controlplane import Access, ControlPlane
+from .mounts import remove_tree
 from .paths import state_dir
 from .processes import end_marked
 from .progress import ClusterError, locked, say, step, wait_for
@@ -186,7 +187,7 @@ class Cluster(ControlPlane):
         end_marked(self.state)
         self.node.clear()
         network.down()
-        shutil.rmtree(self.state, ignore_errors=True)
+        remove_tree(self.state)
 
     def _node_ready(self, since: float = 0.0) -> bool:
         found = self.api.get(f"/api/v1/nodes/{node.NAME}")
@@ -217,4 +218,4 @@ class Cluster(ControlPlane):
 
 
 def _seconds(timestamp: str) -> float:
-    return time.mktime(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+    return calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))

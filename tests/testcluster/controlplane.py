@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import shutil
 import socket
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Self
 from . import binaries
 from .api import Api
 from .certs import Authority, KeyPair
+from .mounts import remove_tree
 from .network import API_SERVICE_ADDRESS, SERVICE_CIDR
 from .processes import Daemon, end_marked
 from .progress import ClusterError, run, step
@@ -168,7 +168,7 @@ class ControlPlane:
             daemon.stop()
         self.etcd.stop(grace=1.0)
         end_marked(self.state)
-        shutil.rmtree(self.state, ignore_errors=True)
+        remove_tree(self.state)
 
     def restart_apiserver(self, downtime: float = 0.0) -> None:
         """Restarts the API server as it was started; etcd keeps the objects.

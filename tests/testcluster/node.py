@@ -11,20 +11,19 @@ import contextlib
 import json
 import shutil
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from . import network
 from .binaries import Programs
 from .certs import Authority
+from .images import BUSYBOX
+from .mounts import remove_tree, unmount_under
 from .paths import cache_dir
 from .processes import Daemon, end_all
 from .progress import ClusterError, run, say
 
 NAME = "node1"
-SANDBOX_IMAGE = "localhost/busybox:1"
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _SHIM_SOCKETS = Path("/run/containerd/s")
@@ -145,8 +144,7 @@ class Node:
         """Removes what containers left on the machine, when all of our processes have ended."""
         end_all(_pods_processes())
         _remove_pods_cgroups()
-        for mount in reversed(list(_mounts_under(self._state, _containerd_root()))):
-            subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+        unmount_under(self._state, _containerd_root())
         for path in _SHIM_SOCKETS.glob("*"):
             if not _listened_to(path):
                 path.unlink(missing_ok=True)
@@ -204,7 +202,7 @@ address = "{self._socket}"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{_containerd_root() / "opt"}"
 [{plugin}]
-sandbox_image = "{SANDBOX_IMAGE}"
+sandbox_image = "{BUSYBOX}"
 # Lowering an OOM score takes a right that containers and some virtual machines lack; without
 # this every sandbox then fails.
 restrict_oom_score_adj = true
@@ -276,7 +274,7 @@ def _containerd_root() -> Path:
 
 def remove_images() -> None:
     """Removes the images that are kept for the next run."""
-    shutil.rmtree(_containerd_root(), ignore_errors=True)
+    remove_tree(_containerd_root())
 
 
 def foreign_kubelet(ours: int | None) -> int | None:
@@ -310,14 +308,6 @@ def _remove_pods_cgroups() -> None:
                 folder.rmdir()
         with contextlib.suppress(OSError):
             top.rmdir()
-
-
-def _mounts_under(*folders: Path) -> Iterator[str]:
-    """The mount points under these folders, in the order in which they were mounted."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")  # spaces are octal there
-        if any(Path(point).is_relative_to(folder) for folder in folders):
-            yield point
 
 
 def _listened_to(path: Path) -> bool:

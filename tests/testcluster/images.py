@@ -1,0 +1,292 @@
+"""Container images without a registry: built by buildah, imported into containerd.
+
+Each image knows a digest of everything that it is made from, so that what has not changed is
+neither built nor imported again. buildah works in a storage of its own, which we may prune freely.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import packages
+from .mounts import remove_tree
+from .paths import cache_dir
+from .progress import ClusterError, locked, run, step
+
+if TYPE_CHECKING:
+    from .node import Node
+
+BUSYBOX = "localhost/busybox:1"
+BASE = "localhost/kubestudy-base-python:bookworm"
+
+_SUITE = "bookworm"
+_BASE_PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
+_LABEL = "kubestudy.dev/inputs"
+# Below this, the layers of a finished build are not kept for the next one.
+_SHORT_OF_DISK = 30 * 1024**3
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that can be built here.
+
+    Attributes:
+        tag: Its name; `localhost/...`, since there is no registry to push to.
+        digest: A hash of everything that it is made from.
+        make: Builds it into buildah's storage, with a folder to work in.
+    """
+
+    tag: str
+    digest: str
+    make: Callable[[Path], None]
+
+
+def from_dockerfile(
+    dockerfile: Path, context: Path, tag: str, build_args: Mapping[str, str] | None = None
+) -> Image:
+    """An image that a Dockerfile describes.
+
+    Its digest covers the Dockerfile, what this copies from the context, the build arguments and
+    the identity of local base images.
+
+    Args:
+        dockerfile: The Dockerfile.
+        context: The folder that it copies from.
+        tag: The image's name.
+        build_args: Its build arguments.
+    """
+    build_args = dict(build_args or {})
+    text = dockerfile.read_text()
+    digest = hashlib.sha256(json.dumps([text, sorted(build_args.items())]).encode())
+    for path in _copied(text, context):
+        digest.update(f"{path.relative_to(context)}:{path.stat().st_mode & 0o111}:".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for base in sorted(set(re.findall(r"localhost/[\w./:@-]+", f"{text} {build_args}"))):
+        digest.update(f"{base}={_id(base)}".encode())
+    made_from = digest.hexdigest()
+
+    def make(work: Path) -> None:
+        _bud(work, dockerfile, context, tag, made_from, build_args)
+
+    return Image(tag, made_from, make)
+
+
+def busybox() -> Image:
+    """A small image of static busybox, with a shell; what it runs by itself is a long sleep.
+
+    It also is the sandbox of every pod, in place of the usual pause image.
+    """
+    packages.install(packages.IMAGES)
+    program = Path(packages.IMAGES["busybox-static"])
+    dockerfile = (
+        'FROM scratch\nCOPY rootfs/ /\nENV PATH=/bin\nCMD ["/bin/sleep", "infinity"]\n'
+    )  # fmt: skip
+    digest = hashlib.sha256(dockerfile.encode() + program.read_bytes()).hexdigest()
+
+    def make(work: Path) -> None:
+        root = work / "rootfs"
+        for folder in ("bin", "etc", "root", "tmp"):
+            (root / folder).mkdir(parents=True)
+        (root / "tmp").chmod(0o1777)
+        (root / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+        (root / "etc" / "group").write_text("root:x:0:\n")
+        shutil.copy(program, root / "bin" / "busybox")
+        for applet in run([program, "--list"], what="busybox").split():
+            if applet != "busybox":
+                (root / "bin" / applet).symlink_to("busybox")
+        (work / "Dockerfile").write_text(dockerfile)
+        _bud(work, work / "Dockerfile", work, BUSYBOX, digest, {})
+
+    return Image(BUSYBOX, digest, make)
+
+
+def base() -> Image:
+    """A stand-in for the public Python base image of a Dockerfile: a minimal Debian with Python.
+
+    Give its tag as the build argument that names the base.
+    """
+    packages.install({**packages.IMAGES, **packages.BASE_IMAGE})
+    dockerfile = 'FROM scratch\nADD rootfs.tar /\nENV LANG=C.UTF-8\nCMD ["python3"]\n'
+    digest = hashlib.sha256(f"{dockerfile} {_SUITE} {_BASE_PACKAGES}".encode()).hexdigest()
+
+    def make(work: Path) -> None:
+        root = work / "rootfs"
+        command = ["debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", _SUITE]
+        run([*command, root, _mirror()], what="debootstrap", log=cache_dir() / "debootstrap.log")
+        for folder in ("var/cache/apt/archives", "var/lib/apt/lists"):
+            remove_tree(root / folder)
+            (root / folder).mkdir()
+        # A tar keeps the owners, which COPY would make root.
+        tar = ["tar", "--directory", root, "--exclude=./dev/*", "--exclude=./proc/*"]
+        run([*tar, "--create", "--file", work / "rootfs.tar", "."], what="tar")
+        remove_tree(root)
+        (work / "Dockerfile").write_text(dockerfile)
+        _bud(work, work / "Dockerfile", work, BASE, digest, {})
+
+    return Image(BASE, digest, make)
+
+
+def build(image: Image) -> None:
+    """Builds an image into buildah's storage, unless it is there as it would be built."""
+    packages.install(packages.IMAGES)
+    with locked(cache_dir() / "images.lock"):
+        if _label(image.tag) == image.digest:
+            return
+        with step(f"built {image.tag}"):
+            _in_folder(image.make)
+            # The older build of this name, and every layer that only it needed.
+            _buildah("rmi", "--prune")
+
+
+def provide(image: Image, node: Node) -> str:
+    """Builds an image and imports it into the node, each unless that was done before.
+
+    Returns:
+        The image's tag.
+    """
+    labels = node.image_labels(image.tag)
+    if labels is not None and labels.get(_LABEL) == image.digest:
+        return image.tag
+    build(image)
+
+    def transfer(work: Path) -> None:
+        archive = work / "image.tar"
+        _buildah("push", "--quiet", "--disable-compression", image.tag,
+                 f"oci-archive:{archive}:{image.tag}")  # fmt: skip
+        node.ctr("images", "import", archive)
+        node.ctr("images", "label", image.tag, f"{_LABEL}={image.digest}")
+
+    with step(f"imported {image.tag}"):
+        _in_folder(transfer)
+    if shutil.disk_usage(cache_dir()).free < _SHORT_OF_DISK:
+        _buildah("rmi", "--force", image.tag)
+        _buildah("rmi", "--prune")
+    return image.tag
+
+
+def purge() -> None:
+    """Removes every image and layer that was built here."""
+    remove_tree(_storage())
+
+
+def _in_folder(work: Callable[[Path], None]) -> None:
+    """Runs with a folder to work in, on the cache's disk, since /tmp may be small."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="image-", dir=cache_dir()))
+    try:
+        work(folder)
+    finally:
+        remove_tree(folder)
+
+
+def _storage() -> Path:
+    return cache_dir() / "buildah"
+
+
+def _buildah(*words: str | Path, log: Path | None = None) -> str:
+    storage = _storage()
+    command = ["buildah", "--root", storage / "root", "--runroot", storage / "run", *words]
+    return run(command, what=f"buildah {words[0]}", log=log)
+
+
+def _bud(
+    work: Path, dockerfile: Path, context: Path, tag: str, digest: str, args: Mapping[str, str]
+) -> None:
+    _buildah(
+        "bud", "--layers", "--isolation", "chroot", "--network", "host",
+        "--label", f"{_LABEL}={digest}", "--tag", tag, "--file", dockerfile,
+        *_machine_settings(work),
+        *(word for name, value in args.items() for word in ("--build-arg", f"{name}={value}")),
+        context,
+        log=cache_dir() / f"build-{re.sub('[^a-z0-9]+', '-', tag)}.log",
+    )  # fmt: skip
+
+
+def _machine_settings(work: Path) -> list[str]:
+    """This machine's own certificates and pip settings, mounted while building, never copied."""
+    mounts = []
+    roots = Path("/etc/ssl/certs")
+    if roots.is_dir() and {"SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT"} & os.environ.keys():
+        mounts.append(roots)
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    settings = {}
+    for name, value in re.findall(r"^(?:global|:env:)\.([\w-]+)=(.+)$", listed, re.MULTILINE):
+        settings[name] = ast.literal_eval(value)
+    folder = settings.get("find-links", "")
+    if folder and Path(folder).is_dir():
+        mounts.append(Path(folder))
+    options = [word for path in mounts for word in ("--volume", f"{path}:{path}:ro")]
+    if settings:
+        pip = work / "pip.conf"
+        pip.write_text("[global]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items()))
+        options += ["--volume", f"{pip}:/etc/pip.conf:ro"]
+    return options
+
+
+def _id(tag: str) -> str:
+    found = subprocess.run(
+        ["buildah", "--root", _storage() / "root", "--runroot", _storage() / "run"]
+        + ["images", "--quiet", "--no-trunc", tag],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return found.stdout.strip()
+
+
+def _label(tag: str) -> str | None:
+    if not _id(tag):
+        return None
+    described = json.loads(_buildah("inspect", "--type", "image", tag))
+    return (described["OCIv1"]["config"].get("Labels") or {}).get(_LABEL)
+
+
+def _copied(dockerfile: str, context: Path) -> Iterator[Path]:
+    """The files of the context that a Dockerfile copies."""
+    ignored = [".git", "__pycache__", "*.pyc"]
+    ignore_file = context / ".dockerignore"
+    if ignore_file.exists():
+        lines = (line.strip().strip("/") for line in ignore_file.read_text().splitlines())
+        ignored += [line for line in lines if line and line[0] not in "#!"]
+
+    def wanted(path: Path) -> bool:
+        relative = path.relative_to(context)
+        names = [*relative.parts, *(str(parent) for parent in (relative, *relative.parents))]
+        return not any(fnmatch.fnmatch(name, pattern) for name in names for pattern in ignored)
+
+    files: set[Path] = set()
+    joined = re.sub(r"\\\n", " ", dockerfile)
+    for words in re.findall(r"^\s*(?:COPY|ADD)\s+(.+)$", joined, re.MULTILINE | re.IGNORECASE):
+        parts = words.replace(",", " ").replace('"', " ").strip("[] ").split()
+        if any(part.startswith("--from=") for part in parts):
+            continue
+        for source in [part for part in parts if not part.startswith("--")][:-1]:
+            for found in context.glob(source.strip("/") or "."):
+                files.update(found.rglob("*") if found.is_dir() else [found])
+    return (path for path in sorted(files) if path.is_file() and wanted(path))
+
+
+def _mirror() -> str:
+    """Where this machine gets its own packages from."""
+    listed = run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"],
+        what="apt-get indextargets",
+    )
+    for line in listed.splitlines():
+        uri, release, component = line.split()
+        if component == "main" and "-" not in release:
+            return uri
+    raise ClusterError("apt has no package lists to tell where Debian comes from")
