@@ -14,7 +14,7 @@ from . import binaries, images, network, node, packages
 from .controlplane import Access, ControlPlane
 from .mounts import remove_tree
 from .paths import state_dir
-from .processes import end_marked
+from .processes import Daemon, end_marked
 from .progress import ClusterError, locked, say, step, wait_for
 
 GPUS = 8
@@ -114,9 +114,14 @@ class Cluster(ControlPlane):
                 node.remove_images()
                 images.purge()
 
+    @property
+    def daemons(self) -> list[Daemon]:
+        """Its programs."""
+        return [*super().daemons, *self.node.daemons]
+
     def healthy(self) -> bool:
         """Whether every program runs, the API server is ready and so is the node."""
-        return self.node.running and super().healthy() and self._node_ready()
+        return super().healthy() and self._node_ready()
 
     def stop_kubelet(self) -> None:
         """Stops the kubelet; the containers go on, and after 40 s the node counts as lost."""
@@ -182,7 +187,7 @@ class Cluster(ControlPlane):
 
     def _clear(self) -> None:
         self.node.stop()
-        for daemon in (self.kube_scheduler, self.controller_manager, self.apiserver, self.etcd):
+        for daemon in reversed(super().daemons):
             daemon.stop(grace=2.0)
         end_marked(self.state)
         self.node.clear()
@@ -208,10 +213,10 @@ class Cluster(ControlPlane):
 
         def named() -> bool:
             status = self.api.get(path)["status"]
-            wanted = {_GPU: str(GPUS)}
-            if all(wanted.items() <= status[kind].items() for kind in ("capacity", "allocatable")):
+            gpus = {_GPU: str(GPUS)}
+            if all(gpus.items() <= status[kind].items() for kind in ("capacity", "allocatable")):
                 return True
-            self.api.patch(f"{path}/status", {"status": {"capacity": wanted, "allocatable": wanted}})
+            self.api.patch(f"{path}/status", {"status": {"capacity": gpus, "allocatable": gpus}})
             return False
 
         wait_for(named, what=f"the node has {GPUS} {_GPU}", timeout=30)

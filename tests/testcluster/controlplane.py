@@ -155,12 +155,17 @@ class ControlPlane:
         if self._controllers:
             self.wait_for_service_account()
 
-    def healthy(self) -> bool:
-        """Whether all of it runs and the API server says that it is ready."""
+    @property
+    def daemons(self) -> list[Daemon]:
+        """Its programs, in the order in which they start."""
         daemons = [self.etcd, self.apiserver]
         daemons += [self.controller_manager] if self._controllers else []
         daemons += [self.kube_scheduler] if self._scheduler else []
-        return all(daemon.pid for daemon in daemons) and self.api.ok("/readyz")
+        return daemons
+
+    def healthy(self) -> bool:
+        """Whether all of it runs and the API server says that it is ready."""
+        return all(daemon.pid for daemon in self.daemons) and self.api.ok("/readyz")
 
     def stop(self) -> None:
         """Ends it and removes its folder."""
@@ -231,7 +236,7 @@ class ControlPlane:
         """Starts the API server and waits until it is ready."""
         ports = self._ports()
         certs = self.authority.folder
-        argv = [
+        argv: list[str | Path] = [
             programs["kube-apiserver"],
             f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
             f"--bind-address={self._address}",

@@ -130,7 +130,7 @@ def base() -> Image:
             remove_tree(root / folder)
             (root / folder).mkdir()
         # A tar keeps the owners, which COPY would make root.
-        tar = ["tar", "--directory", root, "--exclude=./dev/*", "--exclude=./proc/*"]
+        tar = ["tar", "--directory", str(root), "--exclude=./dev/*", "--exclude=./proc/*"]
         run([*tar, "--create", "--file", work / "rootfs.tar", "."], what="tar")
         remove_tree(root)
         (work / "Dockerfile").write_text(dockerfile)
@@ -239,19 +239,15 @@ def _machine_settings(work: Path) -> list[str]:
 
 
 def _id(tag: str) -> str:
-    found = subprocess.run(
-        ["buildah", "--root", _storage() / "root", "--runroot", _storage() / "run"]
-        + ["images", "--quiet", "--no-trunc", tag],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return found.stdout.strip()
+    return _buildah("images", "--quiet", "--no-trunc", "--filter", f"reference={tag}").strip()
 
 
 def _label(tag: str) -> str | None:
     if not _id(tag):
         return None
     described = json.loads(_buildah("inspect", "--type", "image", tag))
-    return (described["OCIv1"]["config"].get("Labels") or {}).get(_LABEL)
+    labels: dict[str, str] = described["OCIv1"]["config"].get("Labels") or {}
+    return labels.get(_LABEL)
 
 
 def _copied(dockerfile: str, context: Path) -> Iterator[Path]:

@@ -52,6 +52,21 @@ def down() -> None:
         result.unlink(missing_ok=True)
 
 
+def name_servers() -> list[str]:
+    """This machine's name servers, for the pods.
+
+    There is no DNS of the cluster's own. Told of none, the kubelet would hand these on as well,
+    but with a warning event for each pod.
+    """
+    for path in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
+        text = path.read_text() if path.exists() else ""
+        servers = re.findall(r"^nameserver\s+([0-9.]+)\s*$", text, re.MULTILINE)
+        reachable = [server for server in servers if not server.startswith("127.")]
+        if reachable:
+            return reachable
+    return []
+
+
 def cni_folder(state: Path) -> Path:
     """Where containerd looks for the configuration of the pods' network."""
     return state / "cni"

@@ -20,7 +20,7 @@ from .certs import Authority
 from .images import BUSYBOX
 from .mounts import remove_tree, unmount_under
 from .paths import cache_dir
-from .processes import Daemon, end_all
+from .processes import Daemon, end_all, start_time
 from .progress import ClusterError, run, say
 
 NAME = "node1"
@@ -47,9 +47,9 @@ class Node:
         self.kube_proxy = Daemon("kube-proxy", state)
 
     @property
-    def running(self) -> bool:
-        """Whether all of its programs run."""
-        return all(daemon.pid for daemon in (self.containerd, self.kubelet, self.kube_proxy))
+    def daemons(self) -> list[Daemon]:
+        """Its programs, in the order in which they start."""
+        return [self.containerd, self.kubelet, self.kube_proxy]
 
     def ctr(self, *words: str | Path) -> str:
         """Runs containerd's own client in the kubelet's namespace."""
@@ -245,15 +245,13 @@ Root = "{state / "runc"}"
             "localStorageCapacityIsolation": False,
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {
-                signal: "0%"
-                for signal in (
-                    "memory.available",
-                    "nodefs.available",
-                    "nodefs.inodesFree",
-                    "imagefs.available",
-                    "imagefs.inodesFree",
-                )
+                "memory.available": "0%",
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
+                "imagefs.inodesFree": "0%",
             },
+            "clusterDNS": network.name_servers(),
             "maxPods": 110,
             "serializeImagePulls": False,
             "containerLogMaxSize": "10Mi",
@@ -282,7 +280,7 @@ def foreign_kubelet(ours: int | None) -> int | None:
     for comm in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
             pid = int(comm.parent.name)
-            if comm.read_text().strip() == "kubelet" and pid != ours:
+            if comm.read_text().strip() == "kubelet" and pid != ours and start_time(pid):
                 return pid
     return None
 

@@ -8,6 +8,7 @@ record, and containerd's shims, which inherit it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -28,8 +29,8 @@ class _Record(TypedDict):
     argv: list[str]
 
 
-def _start_time(pid: int) -> str | None:
-    """What tells this process from a later one with the same id; None when it has ended."""
+def start_time(pid: int) -> str | None:
+    """Returns what tells this process from a later one with the same id; None when it has ended."""
     if Path("/proc/self/stat").exists():
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
@@ -84,7 +85,7 @@ class Daemon:
             )
         except OSError as error:
             raise ClusterError(f"{self.name} cannot be started: {error}") from error
-        record = _Record(pid=pid, started=_start_time(pid) or "", argv=command)
+        record = _Record(pid=pid, started=start_time(pid) or "", argv=command)
         partial = self._record.with_suffix(".partial")
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self._record)
@@ -109,7 +110,7 @@ class Daemon:
         if record is None:
             return None
         _reap(record["pid"])
-        return record["pid"] if _start_time(record["pid"]) == record["started"] else None
+        return record["pid"] if start_time(record["pid"]) == record["started"] else None
 
     def wait_until(self, ready: Callable[[], bool], *, timeout: float = 60.0) -> None:
         """Waits until it serves.
@@ -161,7 +162,7 @@ def end_all(pids: Iterable[int]) -> None:
 
 
 def _end(pids: list[int], grace: float) -> None:
-    alive = {pid: started for pid in pids if (started := _start_time(pid)) is not None}
+    alive = {pid: started for pid in pids if (started := start_time(pid)) is not None}
     for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         deadline = time.monotonic() + patience
         if patience > 0:
@@ -170,22 +171,18 @@ def _end(pids: list[int], grace: float) -> None:
         while alive and time.monotonic() < deadline:
             for pid in alive:
                 _reap(pid)
-            alive = {pid: started for pid, started in alive.items() if _start_time(pid) == started}
+            alive = {pid: started for pid, started in alive.items() if start_time(pid) == started}
             time.sleep(0.02 if alive else 0)
     for pid in pids:
         _reap(pid)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _reap(pid: int) -> None:
     """Takes the exit status if it is our child: until then an ended process keeps its id."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
