@@ -1,0 +1,97 @@
+"""What a search algorithm is: a pure function from (seed, index, history) to a point."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.parameters import Assignment
+from kubestudy.api.study import Objective
+from kubestudy.api.validation import FieldError
+
+
+class Settings(BaseModel):
+    """Settings of an algorithm; the base has none. Names are written in camelCase by users."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is known of a trial that was suggested before.
+
+    Attributes:
+        index: Its place in the sequence of suggestions.
+        assignment: Its parameters.
+        values: Its objective values in the order of the Study's objectives; None while it runs
+            and where it failed.
+        failed: Whether it ended without values.
+    """
+
+    index: int
+    assignment: Assignment
+    values: tuple[float, ...] | None = None
+    failed: bool = False
+
+
+class SearchAlgorithm(ABC):
+    """Base of all algorithms.
+
+    A suggestion depends on nothing but the arguments: no global random state, no memory of
+    earlier calls that a restart would lose.
+
+    Attributes:
+        name: What a Study's ``algorithm.type`` says.
+        adaptive: Whether a suggestion depends on the values of earlier trials.
+        settings_model: The settings that it takes.
+    """
+
+    name: ClassVar[str]
+    adaptive: ClassVar[bool] = False
+    settings_model: ClassVar[type[Settings]] = Settings
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        settings: Settings | None = None,
+        objectives: Sequence[Objective] = (),
+    ):
+        self.space = space
+        self.seed = seed
+        self.settings = settings or self.settings_model()
+        self.objectives = objectives
+
+    @classmethod
+    def check(cls, space: SearchSpace) -> list[FieldError]:
+        """Says what about a search space this algorithm cannot handle.
+
+        Args:
+            space: The search space of a Study.
+
+        Returns:
+            Errors whose fields are relative to the Study's spec; empty where all is well.
+        """
+        return []
+
+    @property
+    def size(self) -> int | None:
+        """How many suggestions there are before the space is exhausted; None where it never is."""
+        return None
+
+    @abstractmethod
+    def suggest(self, index: int, history: Sequence[Observed] = ()) -> Assignment:
+        """Suggests the point of a trial.
+
+        Args:
+            index: The trial's place in the sequence, from 0 and below ``size``.
+            history: All trials suggested so far, sorted by index.
+
+        Returns:
+            The values of the parameters, by name, in the order of the search space.
+        """

@@ -1,0 +1,78 @@
+"""What every model of the API shares: camelCase names, and rules said in CEL and in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+GROUP = "kubestudy.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_STUDY = f"{GROUP}/study"
+LABEL_TRIAL = f"{GROUP}/trial"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+MANAGER = "kubestudy"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule about a model, said twice: for the API server in CEL, offline in Python.
+
+    Attributes:
+        cel: The expression the API server evaluates; ``self`` is the model's object.
+        holds: The same as a predicate of the model.
+        field: The field to name in the error (its JSON name), relative to the model's object.
+            Empty for the object itself.
+        message: What is wrong and what to do.
+    """
+
+    cel: str
+    holds: Callable[[Any], bool]
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A rule about an update, which only the API server can check: CEL with ``oldSelf``."""
+
+    cel: str
+    message: str
+
+
+class ApiModel(BaseModel):
+    """Base of every object that a user or the controller writes to the API."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        # A number is written as a number: "1e-4" in quotes is a string, and is refused as one.
+        strict=False,
+        allow_inf_nan=False,
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    transitions: ClassVar[tuple[Transition, ...]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the object as the API holds it: JSON names, fields that are not set left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def nested_model(annotation: Any) -> type[BaseModel] | None:
+    """Finds the model in a field's type: its own, or that of its items."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        if found := nested_model(argument):
+            return found
+    return None

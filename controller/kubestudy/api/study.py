@@ -1,0 +1,613 @@
+"""The kind Study: what to tune, how to search, how much to spend, and how it went."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic.config import JsonDict
+
+from kubestudy.api.base import ApiModel, Rule, Transition
+from kubestudy.api.meta import AnyObject, ApiVersion, Condition, ObjectMeta, Time, is_true
+from kubestudy.api.parameters import (
+    MAX_PARAMETERS,
+    Assignment,
+    JsonNumber,
+    Parameter,
+    Value,
+)
+
+METRIC_NAME = r"^[A-Za-z_][A-Za-z0-9_./\-]*$"
+DURATION = r"^([0-9]+(d|h|m|s))+$"
+MAX_PARALLELISM = 1000
+MAX_TRIALS = 100_000
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Reads a duration such as ``90s``, ``2h30m`` or ``1d``."""
+    return timedelta(
+        seconds=sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", text))
+    )
+
+
+Duration = Annotated[StrictStr, Field(max_length=32, pattern=DURATION)]
+
+
+def list_map(key: str) -> JsonDict:
+    """Schema keys of a list whose items are told apart by one field."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+ATOMIC: JsonDict = {"x-kubernetes-list-type": "atomic"}
+
+
+class Direction(StrEnum):
+    """Which way an objective gets better."""
+
+    MAXIMIZE = "Maximize"
+    MINIMIZE = "Minimize"
+
+
+class Strategy(StrEnum):
+    """Which of a run's reported values counts."""
+
+    LAST = "Last"
+    BEST = "Best"
+
+
+class Objective(ApiModel):
+    """A metric to make as large or as small as possible."""
+
+    metric: str = Field(
+        min_length=1,
+        max_length=128,
+        pattern=METRIC_NAME,
+        description="Name of the metric, as the trial reports it.",
+    )
+    direction: Direction = Field(description="Maximize or Minimize.")
+    target: JsonNumber | None = Field(
+        default=None, description="The Study ends as soon as a trial reaches this value."
+    )
+    strategy: Strategy = Field(
+        default=Strategy.LAST,
+        description="Last: the value reported last counts. Best: the best one reported counts.",
+    )
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether value ``a`` is strictly better than ``b``."""
+        return a > b if self.direction == Direction.MAXIMIZE else a < b
+
+    def reached(self, value: float) -> bool:
+        """Whether a value is at the target or beyond it."""
+        return self.target is not None and not self.better(self.target, value)
+
+
+class MetricConstraint(ApiModel):
+    """A bound that a trial's metric must keep for the trial to be feasible."""
+
+    metric: str = Field(
+        min_length=1, max_length=128, pattern=METRIC_NAME, description="Name of the metric."
+    )
+    min: JsonNumber | None = Field(default=None, description="Smallest feasible value.")
+    max: JsonNumber | None = Field(default=None, description="Largest feasible value.")
+
+    rules: ClassVar = (
+        Rule(
+            "has(self.min) || has(self.max)",
+            lambda s: s.min is not None or s.max is not None,
+            "",
+            "needs min, max or both",
+        ),
+    )
+
+
+class Resource(ApiModel):
+    """What a multi-fidelity algorithm spends on a trial bit by bit, such as epochs."""
+
+    name: str = Field(
+        min_length=1, max_length=128, pattern=METRIC_NAME, description="Such as num_train_epochs."
+    )
+    min: StrictInt = Field(
+        default=1, ge=1, le=1_000_000, description="Resource of the lowest rung."
+    )
+    max: StrictInt = Field(ge=1, le=1_000_000, description="Resource of a whole trial.")
+    eta: StrictInt = Field(
+        default=3, ge=2, le=100, description="One trial in eta goes on from a rung to the next."
+    )
+
+    rules: ClassVar = (
+        Rule("self.min < self.max", lambda s: s.min < s.max, "min", "must be below max"),
+    )
+
+
+class Algorithm(ApiModel):
+    """How configurations are suggested."""
+
+    type: str = Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[A-Za-z][A-Za-z0-9\-]*$",
+        description="Name of the algorithm, such as Grid or Random.",
+    )
+    seed: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=2**53,
+        description="Makes the suggestions repeatable; where none is given, status.seed tells"
+        " the one that is used.",
+    )
+    settings: AnyObject | None = Field(
+        default=None, description="Settings of this algorithm, by name."
+    )
+    resource: Resource | None = Field(
+        default=None, description="What a multi-fidelity algorithm spends bit by bit."
+    )
+    synchronous: StrictBool | None = Field(
+        default=None, description="Multi-fidelity only: wait at each rung for all its trials."
+    )
+
+
+class EarlyStopping(ApiModel):
+    """Which running trials are not worth finishing."""
+
+    type: str = Field(
+        min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9\-]*$", description="The rule."
+    )
+    settings: AnyObject | None = Field(default=None, description="Settings of the rule, by name.")
+
+
+class Discard(StrEnum):
+    """When the remaining folds of a trial are not run."""
+
+    FORGIVING = "Forgiving"
+    NONE = "None"
+
+
+class FoldExecution(StrEnum):
+    """Where the folds of a trial run."""
+
+    POD_PER_FOLD = "PodPerFold"
+    ONE_POD = "OnePod"
+
+
+class CrossValidation(ApiModel):
+    """Evaluates each trial on several splits; the objective is the mean."""
+
+    folds: StrictInt = Field(ge=2, le=20, description="How many folds; each is a run of its own.")
+    seed: StrictInt = Field(default=0, ge=0, le=2**31, description="Seed of the split.")
+    stratified: StrictBool = Field(default=True, description="Keep the classes' shares per fold.")
+    discard: Discard = Field(
+        default=Discard.FORGIVING,
+        description="Forgiving: leave out the remaining folds of a trial whose mean so far is"
+        " worse than the worst fold of the best trial.",
+    )
+    execution: FoldExecution = Field(
+        default=FoldExecution.POD_PER_FOLD, description="A pod per fold, or one pod for all."
+    )
+
+
+class Budget(ApiModel):
+    """How much a Study may spend; each field may be edited while it runs."""
+
+    parallelism: StrictInt = Field(
+        default=1, ge=1, le=MAX_PARALLELISM, description="How many runs may go on at once."
+    )
+    max_trials: StrictInt | None = Field(
+        default=None, ge=1, le=MAX_TRIALS, description="How many trials to run in all."
+    )
+    max_failed_trials: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TRIALS,
+        description="The Study fails when more trials than this have failed. Where it is not"
+        " set, a Study fails when its first 5 trials have all failed.",
+    )
+    timeout: Duration | None = Field(
+        default=None, description="Wall time of the whole Study, such as 12h or 1d."
+    )
+    max_gpu_hours: JsonNumber | None = Field(
+        default=None,
+        alias="maxGPUHours",
+        description="GPU-hours that all runs together may use.",
+    )
+
+    rules: ClassVar = (
+        Rule(
+            "!has(self.maxGPUHours) || self.maxGPUHours > 0.0",
+            lambda s: s.max_gpu_hours is None or s.max_gpu_hours > 0,
+            "maxGPUHours",
+            "must be above 0; leave it out for no limit",
+        ),
+    )
+
+
+class EnvVar(ApiModel):
+    """An environment variable of the trial's container."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of the variable.")
+    value: StrictStr | None = Field(default=None, max_length=32768, description="Its value.")
+    value_from: AnyObject | None = Field(
+        default=None, description="Where its value comes from, as in a Pod."
+    )
+
+    rules: ClassVar = (
+        Rule(
+            "!(has(self.value) && has(self.valueFrom))",
+            lambda s: s.value is None or s.value_from is None,
+            "value",
+            "cannot be combined with valueFrom",
+        ),
+        Rule(
+            "!self.name.startsWith('KUBESTUDY_')",
+            lambda s: not s.name.startswith("KUBESTUDY_"),
+            "name",
+            "names that begin with KUBESTUDY_ are set by the controller",
+        ),
+    )
+
+
+class VolumeFolder(ApiModel):
+    """A folder on a persistent volume claim, shared by the trials of a Study."""
+
+    claim_name: str = Field(
+        min_length=1, max_length=253, description="Name of the PersistentVolumeClaim."
+    )
+
+
+class TrialTemplate(ApiModel):
+    """What runs a trial: the short form, a whole pod template, or a manifest."""
+
+    image: StrictStr | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="The container image; kubestudy's own trial image where none is given.",
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        default=None, description="As in a container."
+    )
+    command: list[Annotated[StrictStr, Field(max_length=32768)]] | None = Field(
+        default=None,
+        max_length=128,
+        description="The command; the image's own where none is given.",
+        json_schema_extra=ATOMIC,
+    )
+    args: list[Annotated[StrictStr, Field(max_length=32768)]] | None = Field(
+        default=None,
+        max_length=256,
+        description="Arguments; the parameters follow as --name=value, unless a"
+        " ${parameters.name} placeholder is used anywhere in command, args or env.",
+        json_schema_extra=ATOMIC,
+    )
+    env: list[EnvVar] | None = Field(
+        default=None,
+        max_length=128,
+        description="Environment variables.",
+        json_schema_extra=list_map("name"),
+    )
+    gpus: StrictInt = Field(default=0, ge=0, le=1024, description="GPUs of each run.")
+    gpu_resource: str = Field(
+        default="nvidia.com/gpu",
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9.\-]+/[A-Za-z0-9._\-]+$",
+        description="The extended resource that stands for a GPU, such as amd.com/gpu.",
+    )
+    resources: AnyObject | None = Field(
+        default=None, description="Requests and limits, as in a container."
+    )
+    checkpoints: VolumeFolder | None = Field(
+        default=None, description="Where checkpoints live, so that a run can go on from them."
+    )
+    outputs: VolumeFolder | None = Field(
+        default=None, description="Where trained models are written."
+    )
+    timeout: Duration | None = Field(
+        default=None, description="Longest time of one run, such as 2h; a longer one fails."
+    )
+    max_retries: StrictInt = Field(
+        default=2, ge=0, le=100, description="How often an interrupted run is run again."
+    )
+    template: AnyObject | None = Field(
+        default=None,
+        description="A PodTemplateSpec, for all that the short form cannot say;"
+        " ${parameters.name} stands for a parameter's value.",
+    )
+    manifest: AnyObject | None = Field(
+        default=None, description="An object of another kind that runs the trial."
+    )
+
+    rules: ClassVar = (
+        Rule(
+            "!(has(self.template) && has(self.manifest))",
+            lambda s: s.template is None or s.manifest is None,
+            "template",
+            "cannot be combined with manifest",
+        ),
+        Rule(
+            "!(has(self.template) || has(self.manifest)) || !(has(self.image) ||"
+            " has(self.imagePullPolicy) || has(self.command) || has(self.args) || has(self.env)"
+            " || has(self.resources))",
+            lambda s: (
+                (s.template is None and s.manifest is None)
+                or all(
+                    v is None
+                    for v in (
+                        s.image,
+                        s.image_pull_policy,
+                        s.command,
+                        s.args,
+                        s.env,
+                        s.resources,
+                    )
+                )
+            ),
+            "",
+            "template or manifest replaces the short form: move image, command, args, env and"
+            " resources into it",
+        ),
+    )
+
+
+class SourceType(StrEnum):
+    """Where metrics are read from."""
+
+    LOGS = "Logs"
+    PROMETHEUS = "Prometheus"
+
+
+class LogFormat(StrEnum):
+    """How a line of a trial's log says a metric."""
+
+    JSON = "Json"
+    KEY_VALUE = "KeyValue"
+    TRAINER_LOG = "TrainerLog"
+    REGEX = "Regex"
+
+
+class MetricsSource(ApiModel):
+    """One place that metrics are read from."""
+
+    type: SourceType = Field(description="Logs or Prometheus.")
+    formats: list[LogFormat] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4,
+        description="Logs: the formats of the lines; Json, KeyValue and TrainerLog where none"
+        " is given.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    regex: StrictStr | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="Logs with format Regex: an expression with the groups name and value.",
+    )
+    query: StrictStr | None = Field(
+        default=None, min_length=1, max_length=4096, description="Prometheus: a PromQL query."
+    )
+    linger_seconds: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=600,
+        description="Prometheus: how long the trial keeps its endpoint up after its end.",
+    )
+
+    rules: ClassVar = (
+        Rule(
+            "self.type == 'Logs' || !(has(self.formats) || has(self.regex))",
+            lambda s: s.type == SourceType.LOGS or (s.formats is None and s.regex is None),
+            "type",
+            "formats and regex belong to Logs",
+        ),
+        Rule(
+            "self.type == 'Prometheus' || !(has(self.query) || has(self.lingerSeconds))",
+            lambda s: (
+                s.type == SourceType.PROMETHEUS or (s.query is None and s.linger_seconds is None)
+            ),
+            "type",
+            "query and lingerSeconds belong to Prometheus",
+        ),
+        Rule(
+            "(has(self.formats) && 'Regex' in self.formats) == has(self.regex)",
+            lambda s: (LogFormat.REGEX in (s.formats or ())) == (s.regex is not None),
+            "regex",
+            "goes together with the format Regex",
+        ),
+    )
+
+
+class StudySpec(ApiModel):
+    """What the user asks for."""
+
+    objectives: list[Objective] = Field(
+        min_length=1,
+        max_length=3,
+        description="What to optimise; several make a Pareto front.",
+        json_schema_extra=list_map("metric"),
+    )
+    constraints: list[MetricConstraint] | None = Field(
+        default=None,
+        max_length=8,
+        description="Bounds on metrics; a trial beyond them is not feasible.",
+        json_schema_extra=list_map("metric"),
+    )
+    parameters: list[Parameter] = Field(
+        min_length=1,
+        max_length=MAX_PARAMETERS,
+        description="The search space.",
+        json_schema_extra=list_map("name"),
+    )
+    algorithm: Algorithm = Field(description="How configurations are suggested.")
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="Stops running trials that are not worth finishing."
+    )
+    cross_validation: CrossValidation | None = Field(
+        default=None, description="Evaluates each trial on several splits."
+    )
+    budget: Budget = Field(default_factory=Budget, description="How much the Study may spend.")
+    suspend: StrictBool = Field(
+        default=False,
+        description="Stops all runs and starts none until it is false again; a run that keeps"
+        " checkpoints goes on from them.",
+    )
+    metrics: list[MetricsSource] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2,
+        description="Where metrics are read from, in order of preference; Logs where none is"
+        " given.",
+        json_schema_extra=list_map("type"),
+    )
+    trial: TrialTemplate = Field(description="What runs a trial.")
+
+    @property
+    def parameter(self) -> dict[str, Parameter]:
+        """The parameters by name."""
+        return {p.name: p for p in self.parameters}
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective, which decides what is best."""
+        return self.objectives[0]
+
+
+class TrialCounts(ApiModel):
+    """How many trials there are, by what became of them."""
+
+    created: int = Field(default=0, ge=0, description="Trials made so far.")
+    pending: int = Field(default=0, ge=0, description="Trials whose pod does not run yet.")
+    running: int = Field(default=0, ge=0, description="Trials that run.")
+    succeeded: int = Field(default=0, ge=0, description="Trials that gave a value.")
+    failed: int = Field(default=0, ge=0, description="Trials that gave none.")
+    stopped: int = Field(default=0, ge=0, description="Trials stopped before their end.")
+
+    @property
+    def finished(self) -> int:
+        """Trials that will not run any more."""
+        return self.succeeded + self.failed + self.stopped
+
+
+class MetricValue(ApiModel):
+    """The value of one metric."""
+
+    metric: str = Field(max_length=128, description="Name of the metric.")
+    value: JsonNumber = Field(description="Its value.")
+
+
+class BestTrial(ApiModel):
+    """A trial, its parameters and its values."""
+
+    trial: str = Field(max_length=253, description="Name of the Trial.")
+    objectives: list[MetricValue] = Field(
+        max_length=3, description="Its values.", json_schema_extra=list_map("metric")
+    )
+    parameters: dict[str, Value] = Field(
+        max_length=MAX_PARAMETERS,
+        description="Its parameters.",
+        json_schema_extra={
+            "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True},
+        },
+    )
+
+    @property
+    def assignment(self) -> Assignment:
+        """The parameters as a point of the search space."""
+        return self.parameters
+
+
+class GpuSeconds(ApiModel):
+    """What the runs cost."""
+
+    used: int = Field(default=0, ge=0, description="GPU-seconds of all runs so far.")
+    saved: int = Field(
+        default=0, ge=0, description="GPU-seconds not spent, against running each trial to its end."
+    )
+
+
+class StudyStatus(ApiModel):
+    """How it goes; written by the controller alone."""
+
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="The generation of the spec that this status follows."
+    )
+    conditions: list[Condition] | None = Field(
+        default=None,
+        max_length=16,
+        description="Accepted, Progressing, Suspended, Complete, Failed.",
+        json_schema_extra=list_map("type"),
+    )
+    seed: int | None = Field(
+        default=None, ge=0, description="The seed that the suggestions are made from."
+    )
+    trials: TrialCounts | None = Field(default=None, description="Counts of trials.")
+    progress: str | None = Field(
+        default=None, max_length=64, description="Finished trials out of all, such as 12/18."
+    )
+    best: BestTrial | None = Field(default=None, description="The best trial so far.")
+    pareto_front: list[BestTrial] | None = Field(
+        default=None,
+        max_length=100,
+        description="With several objectives: the trials that no other beats in all of them.",
+        json_schema_extra=list_map("trial"),
+    )
+    gpu_seconds: GpuSeconds | None = Field(default=None, description="GPU-seconds used and saved.")
+    start_time: Time | None = Field(default=None, description="When the Study was accepted.")
+    completion_time: Time | None = Field(default=None, description="When it ended.")
+    time_left: str | None = Field(
+        default=None, max_length=32, description="Estimated time to the end, such as 1h20m."
+    )
+
+
+class Study(ApiModel):
+    """Tunes the hyperparameters of a model: suggests trials, runs them as pods, tells the best."""
+
+    api_version: ApiVersion = "kubestudy.dev/v1alpha1"
+    kind: Literal["Study"] = "Study"
+    metadata: ObjectMeta
+    spec: StudySpec = Field(description="What the user asks for.")
+    status: StudyStatus | None = Field(default=None, description="How it goes.")
+
+    rules: ClassVar = (
+        Rule(
+            "self.metadata.name.size() <= 200",
+            lambda s: len(s.metadata.name) <= 200,
+            "metadata.name",
+            "must be at most 200 characters, since the names of trials are made from it",
+        ),
+    )
+    transitions: ClassVar = tuple(
+        Transition(
+            "!has(oldSelf.status) || !has(oldSelf.status.trials)"
+            f" || oldSelf.status.trials.created == 0 || {unchanged}",
+            f"spec.{field} cannot be changed once trials exist, since their results would no"
+            " longer compare; make a new Study",
+        )
+        for field, unchanged in (
+            ("parameters", "self.spec.parameters == oldSelf.spec.parameters"),
+            ("objectives", "self.spec.objectives == oldSelf.spec.objectives"),
+            ("algorithm", "self.spec.algorithm == oldSelf.spec.algorithm"),
+            (
+                "crossValidation",
+                "has(self.spec.crossValidation) == has(oldSelf.spec.crossValidation) &&"
+                " (!has(self.spec.crossValidation) ||"
+                " self.spec.crossValidation == oldSelf.spec.crossValidation)",
+            ),
+        )
+    )
+
+    @property
+    def key(self) -> str:
+        """Namespace and name."""
+        return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the Study has come to its end, good or bad."""
+        conditions = self.status.conditions if self.status else None
+        return is_true(conditions, "Complete") or is_true(conditions, "Failed")

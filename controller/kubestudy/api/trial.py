@@ -1,0 +1,153 @@
+"""The kind Trial: one configuration of parameters, its runs and what they measured.
+
+Trials are written by the controller alone. The spec of a Trial is the suggestion: it is stored
+before any run of it exists, and is never changed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StrictStr
+
+from kubestudy.api.base import ApiModel, Transition
+from kubestudy.api.meta import ApiVersion, Condition, ObjectMeta, Time, is_true
+from kubestudy.api.parameters import MAX_PARAMETERS, JsonNumber, Value
+from kubestudy.api.study import ATOMIC, MetricValue, list_map
+
+MAX_METRICS = 64
+MAX_POINTS = 100
+MAX_RUNS = 128
+
+SUCCEEDED = "Succeeded"
+FAILED = "Failed"
+STOPPED = "Stopped"
+RUNNING = "Running"
+PENDING = "Pending"
+
+
+class TrialSpec(ApiModel):
+    """The suggestion."""
+
+    study: str = Field(min_length=1, max_length=253, description="Name of the Study.")
+    index: int = Field(ge=0, description="Place in the Study's sequence of suggestions, from 0.")
+    parameters: dict[str, Value] = Field(
+        max_length=MAX_PARAMETERS,
+        description="The values of the parameters.",
+        json_schema_extra={
+            "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True},
+        },
+    )
+
+
+class MetricSummary(ApiModel):
+    """What was seen of one metric."""
+
+    metric: str = Field(max_length=128, description="Name of the metric.")
+    latest: JsonNumber = Field(description="The value reported last.")
+    min: JsonNumber = Field(description="The smallest value reported.")
+    max: JsonNumber = Field(description="The largest value reported.")
+    step: JsonNumber | None = Field(default=None, description="Training step of the latest value.")
+    count: int = Field(ge=0, description="How many values were reported.")
+
+
+class CurvePoint(ApiModel):
+    """One value of the first objective over the course of training."""
+
+    step: JsonNumber = Field(
+        description="Training step, or the report's number where none is told."
+    )
+    value: JsonNumber = Field(description="The metric's value there.")
+
+
+class Run(ApiModel):
+    """One execution of the trial as a Job."""
+
+    job: str = Field(max_length=253, description="Name of the Job.")
+    rung: int = Field(default=0, ge=0, description="Rung of a multi-fidelity algorithm.")
+    fold: int = Field(default=0, ge=0, description="Fold of the cross-validation.")
+    attempt: int = Field(default=0, ge=0, description="0 for the first, 1 after one retry, ...")
+    outcome: str = Field(
+        max_length=63, description="Pending, Running, Succeeded, Failed or Stopped."
+    )
+    reason: str | None = Field(default=None, max_length=1024, description="Why it ended so.")
+    pod: str | None = Field(default=None, max_length=253, description="Name of the pod.")
+    pod_uid: Annotated[StrictStr, Field(max_length=64)] | None = Field(
+        default=None, alias="podUID", description="UID of the pod that the metrics are bound to."
+    )
+    node: str | None = Field(default=None, max_length=253, description="Where it ran.")
+    start_time: Time | None = Field(default=None, description="When its container started.")
+    completion_time: Time | None = Field(default=None, description="When it ended.")
+    gpu_seconds: int = Field(default=0, ge=0, description="GPU-seconds that it used.")
+
+
+class TrialStatus(ApiModel):
+    """What became of the trial."""
+
+    conditions: list[Condition] | None = Field(
+        default=None,
+        max_length=16,
+        description="One of Pending, Running, Succeeded, Failed and Stopped is True.",
+        json_schema_extra=list_map("type"),
+    )
+    objectives: list[MetricValue] | None = Field(
+        default=None,
+        max_length=3,
+        description="The values of the objectives, once the trial has finished.",
+        json_schema_extra=list_map("metric"),
+    )
+    metrics: list[MetricSummary] | None = Field(
+        default=None,
+        max_length=MAX_METRICS,
+        description="What was seen of each metric.",
+        json_schema_extra=list_map("metric"),
+    )
+    curve: list[CurvePoint] | None = Field(
+        default=None,
+        max_length=MAX_POINTS,
+        description="The first objective over training, thinned to a bounded number of points.",
+        json_schema_extra=ATOMIC,
+    )
+    runs: list[Run] | None = Field(
+        default=None,
+        max_length=MAX_RUNS,
+        description="The runs of this trial.",
+        json_schema_extra=list_map("job"),
+    )
+    start_time: Time | None = Field(default=None, description="When its first run started.")
+    completion_time: Time | None = Field(default=None, description="When it ended.")
+
+
+class Trial(ApiModel):
+    """One configuration of a Study's parameters, its runs and what they measured."""
+
+    api_version: ApiVersion = "kubestudy.dev/v1alpha1"
+    kind: Literal["Trial"] = "Trial"
+    metadata: ObjectMeta
+    spec: TrialSpec = Field(description="The suggestion; never changed.")
+    status: TrialStatus | None = Field(default=None, description="What became of it.")
+
+    transitions: ClassVar = (
+        Transition("self.spec == oldSelf.spec", "the spec of a Trial cannot be changed"),
+    )
+
+    @property
+    def state(self) -> str:
+        """The one condition that is True: Pending, Running, Succeeded, Failed or Stopped."""
+        for c in (self.status.conditions if self.status else None) or ():
+            if c.status == "True":
+                return c.type
+        return PENDING
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial will not run any more."""
+        conditions = self.status.conditions if self.status else None
+        return any(is_true(conditions, t) for t in (SUCCEEDED, FAILED, STOPPED))
+
+    def value(self, metric: str) -> float | None:
+        """The value of an objective once the trial has succeeded, else None."""
+        for v in (self.status.objectives if self.status else None) or ():
+            if v.metric == metric:
+                return v.value
+        return None

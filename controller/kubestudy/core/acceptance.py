@@ -1,0 +1,222 @@
+"""Whether a Study can be run: all that its schema could not check at ``kubectl apply``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from kubestudy.algorithms import available
+from kubestudy.algorithms.base import SearchAlgorithm
+from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.study import LogFormat, SourceType, Study, StudySpec
+from kubestudy.api.validation import FieldError
+from kubestudy.core import placeholders
+
+SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
+
+# What the controller itself puts into a pod template or decides about it.
+_RESERVED_POD_FIELDS = {
+    "restartPolicy": "is always Never: kubestudy decides what is run again",
+    "nodeName": "would go past the scheduler; use nodeSelector or affinity",
+}
+
+
+def problems(study: Study) -> list[FieldError]:
+    """Lists everything that keeps a valid Study from being run.
+
+    Returns:
+        Errors with the whole path of the field; empty where the Study is accepted.
+    """
+    spec = study.spec
+    found = [*_not_built_yet(spec), *_algorithm(spec), *_placeholders(spec), *_pod(spec)]
+    return [FieldError(f"spec.{e.field}", e.message) for e in found]
+
+
+def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
+    """Builds the algorithm of a Study that has been accepted."""
+    spec = study.spec
+    kind = available()[spec.algorithm.type]
+    return kind(
+        SearchSpace(spec.parameters),
+        seed,
+        kind.settings_model.model_validate(spec.algorithm.settings or {}),
+        spec.objectives,
+    )
+
+
+def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
+    later = "is not supported by this version of kubestudy; leave it out"
+    if len(spec.objectives) > 1:
+        yield FieldError(
+            "objectives", "several objectives are not supported by this version; give one"
+        )
+    if spec.constraints:
+        yield FieldError("constraints", later)
+    for i, parameter in enumerate(spec.parameters):
+        if parameter.when:
+            yield FieldError(f"parameters[{i}].when", later)
+    if spec.algorithm.resource:
+        yield FieldError("algorithm.resource", later)
+    if spec.algorithm.synchronous is not None:
+        yield FieldError("algorithm.synchronous", later)
+    if spec.early_stopping:
+        yield FieldError("earlyStopping", later)
+    if spec.cross_validation:
+        yield FieldError("crossValidation", later)
+    for i, source in enumerate(spec.metrics or ()):
+        if source.type == SourceType.PROMETHEUS:
+            yield FieldError(f"metrics[{i}].type", f"Prometheus {later}, and use Logs")
+        if LogFormat.REGEX in (source.formats or ()):
+            yield FieldError(f"metrics[{i}].formats", f"Regex {later}, and use Json or KeyValue")
+    if spec.trial.manifest is not None:
+        yield FieldError("trial.manifest", f"{later}, and use template")
+
+
+def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
+    algorithm = spec.algorithm
+    kind = available().get(algorithm.type)
+    if kind is None:
+        yield FieldError(
+            "algorithm.type",
+            f"unknown algorithm {algorithm.type!r}{_did_you_mean(algorithm.type, available())};"
+            f" this version has {', '.join(available())}",
+        )
+        return
+    try:
+        kind.settings_model.model_validate(algorithm.settings or {})
+    except ValidationError as error:
+        allowed = ", ".join(kind.settings_model.model_fields) or "none"
+        for e in error.errors():
+            path = ".".join(map(str, e["loc"]))
+            yield FieldError(
+                f"algorithm.settings.{path}",
+                f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
+            )
+    space = SearchSpace(spec.parameters)
+    wrong = kind.check(space)
+    yield from wrong
+    if wrong:
+        return
+    budget = spec.budget
+    endless = kind(space, 0, objectives=spec.objectives).size is None
+    limits = (budget.max_trials, budget.timeout, budget.max_gpu_hours)
+    if endless and all(limit is None for limit in limits):
+        yield FieldError(
+            "budget.maxTrials",
+            f"{algorithm.type} never ends by itself on this search space; set maxTrials, timeout"
+            " or maxGPUHours",
+        )
+
+
+def _placeholders(spec: StudySpec) -> Iterator[FieldError]:
+    known = set(spec.parameter)
+    for field, template in _templates(spec):
+        for name in placeholders.names(template):
+            plain = name.removeprefix("parameters.")
+            if not name.startswith("parameters."):
+                hint = f"; write ${{parameters.{plain}}}" if plain in known else ""
+                yield FieldError(field, f"unknown placeholder ${{{name}}}{hint}")
+            elif plain not in known:
+                yield FieldError(
+                    field,
+                    f"placeholder ${{{name}}} names no parameter{_did_you_mean(plain, known)};"
+                    f" there are {', '.join(spec.parameter)}",
+                )
+
+
+def _templates(spec: StudySpec) -> Iterator[tuple[str, Any]]:
+    """The parts of a Study that may hold placeholders, with their paths."""
+    trial = spec.trial
+    for field in ("command", "args"):
+        for i, text in enumerate(getattr(trial, field) or ()):
+            yield f"trial.{field}[{i}]", text
+    for i, variable in enumerate(trial.env or ()):
+        yield f"trial.env[{i}].value", variable.value
+    yield "trial.resources", trial.resources
+    yield "trial.template", trial.template
+
+
+def _pod(spec: StudySpec) -> Iterator[FieldError]:
+    """What is wrong with the container, or with the pod template."""
+    trial = spec.trial
+    if trial.manifest is not None:
+        return
+    if trial.template is None:
+        yield from _shell_text("trial", trial.command or [], trial.args or [])
+        yield from _resources("trial.resources", trial.resources)
+        return
+    pod = trial.template.get("spec")
+    unknown = set(trial.template) - {"metadata", "spec"}
+    if unknown:
+        yield FieldError(
+            f"trial.template.{min(unknown)}", "is no field of a pod template (metadata, spec)"
+        )
+    if not isinstance(pod, dict):
+        yield FieldError("trial.template.spec", "is required: a pod's spec")
+        return
+    for field, why in _RESERVED_POD_FIELDS.items():
+        if field in pod and pod[field] != "Never":
+            yield FieldError(f"trial.template.spec.{field}", why)
+    containers = pod.get("containers")
+    if not isinstance(containers, list) or not containers:
+        yield FieldError(
+            "trial.template.spec.containers", "needs at least one container; the first one trains"
+        )
+        return
+    for i, container in enumerate(containers):
+        path = f"trial.template.spec.containers[{i}]"
+        if not isinstance(container, dict):
+            yield FieldError(path, "is not an object")
+            continue
+        for field in ("name", "image"):
+            if not isinstance(container.get(field), str) or not container[field]:
+                yield FieldError(f"{path}.{field}", "is required")
+        command, args = container.get("command") or [], container.get("args") or []
+        if not all(isinstance(c, list) for c in (command, args)):
+            yield FieldError(f"{path}.args", "command and args are lists of strings")
+            continue
+        for field, texts in (("command", command), ("args", args)):
+            for j, text in enumerate(texts):
+                if not isinstance(text, str):
+                    yield FieldError(
+                        f"{path}.{field}[{j}]", f"must be a string, not {text!r}; put it in quotes"
+                    )
+        yield from _shell_text(path, command, args)
+
+
+def _resources(path: str, resources: dict[str, Any] | None) -> Iterator[FieldError]:
+    for field, quantities in (resources or {}).items():
+        if field not in ("requests", "limits", "claims"):
+            yield FieldError(f"{path}.{field}", "unknown field; resources has requests and limits")
+        elif field != "claims" and not isinstance(quantities, dict):
+            yield FieldError(
+                f"{path}.{field}", f"must be an object such as {{cpu: 2}}, not {quantities!r}"
+            )
+
+
+def _shell_text(path: str, command: list[Any], args: list[Any]) -> Iterator[FieldError]:
+    """A shell would read a value again that stands in its script, quotes and all."""
+    words = [("command", i, w) for i, w in enumerate(command)]
+    words += [("args", i, w) for i, w in enumerate(args)]
+    texts = [str(w) for _, _, w in words]
+    if not texts or texts[0].rsplit("/", 1)[-1] not in SHELLS or "-c" not in texts:
+        return
+    script = texts.index("-c") + 1
+    if script < len(words) and any(
+        n.startswith("parameters.") for n in placeholders.names(texts[script])
+    ):
+        field, i, _ = words[script]
+        yield FieldError(
+            f"{path}.{field}[{i}]",
+            "a shell would read the parameter's value as code; pass it after the script and use"
+            ' "$1" in it, as in [sh, -c, \'train --lr "$1"\', sh, "${parameters.lr}"]',
+        )
+
+
+def _did_you_mean(given: str, known: Iterable[str]) -> str:
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(given.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""

@@ -1,0 +1,267 @@
+"""The decision: what is seen of a Study in, what should be done out.
+
+The whole product in one page. Follow each trial; see whether the Study is over; stop, hold back
+or let go on what runs; start what should run; tell how it goes. Everything else in this package
+is a detail of one of these steps, and everything outside it only carries the plan out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import insort
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import count as count_from
+from itertools import islice
+
+from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
+from kubestudy.api.meta import ObjectMeta, OwnerReference, condition
+from kubestudy.api.parameters import Assignment
+from kubestudy.api.study import Study, StudySpec, StudyStatus
+from kubestudy.api.trial import FAILED, Trial, TrialSpec
+from kubestudy.api.validation import FieldError
+from kubestudy.core.acceptance import algorithm_for, problems
+from kubestudy.core.conditions import said
+from kubestudy.core.ending import ending, next_deadline
+from kubestudy.core.facts import RunKey
+from kubestudy.core.names import label_value, trial_name
+from kubestudy.core.plan import (
+    CreateTrial,
+    Event,
+    Plan,
+    Snapshot,
+    StartRun,
+    StopRun,
+    SuspendRun,
+    WriteTrialStatus,
+)
+from kubestudy.core.status import count, study_status, wanted_trials
+from kubestudy.core.trials import Progress, follow, stop
+
+# More than this many new trials are made in several rounds, so that the status keeps up.
+MOST_NEW_TRIALS = 32
+
+
+def decide(snapshot: Snapshot) -> Plan:
+    """Says what should be done about a Study.
+
+    Args:
+        snapshot: What is seen of it. It is not changed.
+
+    Returns:
+        The plan; empty where everything is as it should be.
+    """
+    study, now = snapshot.study, snapshot.now
+    if study.metadata.deletion_timestamp is not None:
+        return Plan()  # its trials, their Jobs and pods go with it, by their owner references
+    if (
+        study.ended
+        and study.status
+        and study.status.observed_generation == study.metadata.generation
+    ):
+        return _tidy(snapshot)
+    if wrong := problems(study):
+        return _refuse(study, wrong, now)
+
+    spec, gpus = study.spec, gpus_of(study.spec)
+    before = study.status or StudyStatus()
+    started = before.start_time or now.replace(microsecond=0)
+    seed = seed_of(study)
+    algorithm = algorithm_for(study, seed)
+    runs = {facts.key: facts for facts in snapshot.runs}
+    trials = [
+        follow(trial, runs, snapshot.reports, spec, gpus, now)
+        for trial in snapshot.trials
+        if trial.metadata.deletion_timestamp is None
+    ]
+
+    end = ending(study, trials, count(trials), algorithm.size, started, gpus, now)
+    if end is not None and end.at_once:
+        for t in trials:
+            if not t.finished:
+                stop(t, end.reason, end.message, gpus, now)
+
+    plan = Plan()
+    _store(plan, trials, now)
+    _stop_or_hold(plan, trials, snapshot)
+    if not spec.suspend:
+        _start(plan, trials, snapshot, algorithm, more=end is None)
+    if wait := next_deadline(study, trials, started, gpus, now):
+        plan.within(wait)
+    busy = any(facts.active for facts in snapshot.runs)
+    status = study_status(study, trials, algorithm.size, seed, started, end, busy, now)
+    _tell(plan, study, status)
+    return plan
+
+
+def seed_of(study: Study) -> int:
+    """The seed of a Study: the one it names, the one it was told before, or one from its UID."""
+    if study.spec.algorithm.seed is not None:
+        return study.spec.algorithm.seed
+    if study.status and study.status.seed is not None:
+        return study.status.seed
+    digest = hashlib.sha256((study.metadata.uid or study.key).encode()).digest()
+    return int.from_bytes(digest[:4])
+
+
+def gpus_of(spec: StudySpec) -> int:
+    """How many GPUs each run holds."""
+    if spec.trial.template is None:
+        return spec.trial.gpus
+    total = 0
+    for container in spec.trial.template.get("spec", {}).get("containers", []):
+        limits = (container.get("resources") or {}).get("limits") or {}
+        amount = str(limits.get(spec.trial.gpu_resource, 0))
+        total += int(amount) if amount.isdigit() else 0
+    return total
+
+
+def _store(plan: Plan, trials: Sequence[Progress], now: datetime) -> None:
+    """What became of the trials is stored before anything new is started."""
+    for t in trials:
+        if t.changed:
+            plan.actions.append(
+                WriteTrialStatus(t.trial.metadata.name, t.status, urgent=t.changed_state)
+            )
+            plan.events += t.events
+        if t.settles is not None:
+            plan.within((t.settles - now).total_seconds())
+
+
+def _stop_or_hold(plan: Plan, trials: Sequence[Progress], snapshot: Snapshot) -> None:
+    """No run goes on for a trial that is finished or gone, nor in a Study that is suspended."""
+    current = {t.run for t in trials if not t.finished}
+    for facts in snapshot.runs:
+        if facts.ended_by_itself or facts.deleting:
+            continue
+        if facts.key not in current:
+            plan.actions.append(StopRun(facts.key, facts.job))
+        elif snapshot.study.spec.suspend and not facts.suspended:
+            plan.actions.append(SuspendRun(facts.key, facts.job, suspend=True))
+
+
+def _start(
+    plan: Plan,
+    trials: Sequence[Progress],
+    snapshot: Snapshot,
+    algorithm: SearchAlgorithm,
+    more: bool,
+) -> None:
+    """Fills the free slots: with trials that wait for their run first, then with new ones."""
+    study = snapshot.study
+    unfinished = [t for t in trials if not t.finished]
+    free = study.spec.budget.parallelism - sum(t.holds_slot for t in unfinished)
+    unread = [t for t in unfinished if t.facts and t.facts.ended_by_itself]
+    waiting = [
+        t for t in unfinished if t.facts is None or (t.facts.suspended and not t.facts.deleting)
+    ]
+    for t in waiting[: max(0, free)]:
+        if t.facts is None:
+            plan.actions.append(StartRun(t.run))
+        else:
+            plan.actions.append(SuspendRun(t.run, t.facts.job, suspend=False))
+    free -= len(waiting)
+    if algorithm.adaptive:
+        free -= len(unread)  # what they have to teach is worth the wait of a moment
+    if not more or free <= 0:
+        return
+    history = [_observed(t, study) for t in trials] if algorithm.adaptive else []
+    total = wanted_trials(study, algorithm.size)
+    for index in islice(_free_indexes(snapshot.trials, total), min(free, MOST_NEW_TRIALS)):
+        assignment = algorithm.suggest(index, history)
+        trial = _new_trial(study, index, assignment)
+        plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
+        if algorithm.adaptive:
+            insort(history, Observed(index, assignment), key=lambda o: o.index)
+    if free > MOST_NEW_TRIALS:
+        plan.within(0)
+
+
+def _free_indexes(trials: Sequence[Trial], total: int | None) -> Iterator[int]:
+    """The indexes that have no trial yet, lowest first: one that was deleted is made again."""
+    taken = {t.spec.index for t in trials}
+    indexes = count_from() if total is None else range(total)
+    return (index for index in indexes if index not in taken)
+
+
+def _observed(t: Progress, study: Study) -> Observed:
+    values = [t.after.value(o.metric) for o in study.spec.objectives]
+    known = tuple(v for v in values if v is not None)
+    return Observed(
+        t.trial.spec.index,
+        t.trial.spec.parameters,
+        known if len(known) == len(values) else None,
+        t.state == FAILED,
+    )
+
+
+def _new_trial(study: Study, index: int, assignment: Assignment) -> Trial:
+    name = study.metadata.name
+    return Trial(
+        metadata=ObjectMeta(
+            name=trial_name(name, index),
+            namespace=study.metadata.namespace,
+            labels={LABEL_STUDY: label_value(name), LABEL_MANAGED_BY: MANAGER},
+            owner_references=[
+                OwnerReference(
+                    api_version=API_VERSION,
+                    kind="Study",
+                    name=name,
+                    uid=study.metadata.uid or "",
+                    controller=True,
+                    block_owner_deletion=True,
+                )
+            ],
+        ),
+        spec=TrialSpec(study=name, index=index, parameters=assignment),
+    )
+
+
+def _tell(plan: Plan, study: Study, status: StudyStatus) -> None:
+    """The Study's status, and events about what is new in it."""
+    before = study.status or StudyStatus()
+    if status == before:
+        return
+    plan.status = status
+    old = {c.type: c for c in before.conditions or ()}
+    for c in status.conditions or ():
+        known = old.get(c.type)
+        if known is not None and known.status == c.status:
+            continue
+        if c.type == "Accepted":
+            plan.events.append(Event("Accepted", c.message))
+        elif c.type in ("Complete", "Failed") and c.status == "True":
+            plan.events.append(Event(c.reason, c.message, warning=c.type == "Failed"))
+        elif c.type == "Suspended":
+            plan.events.append(Event(c.reason, f"the Study is {c.reason.lower()}"))
+    if status.best and (before.best is None or before.best.trial != status.best.trial):
+        value = status.best.objectives[0]
+        plan.events.append(
+            Event("NewBest", f"{status.best.trial} has {value.metric} = {value.value:g}")
+        )
+
+
+def _tidy(snapshot: Snapshot) -> Plan:
+    """A Study that has ended leaves nothing running."""
+    return Plan(
+        [StopRun(f.key, f.job) for f in snapshot.runs if not (f.ended_by_itself or f.deleting)]
+    )
+
+
+def _refuse(study: Study, wrong: list[FieldError], now: datetime) -> Plan:
+    """A Study that cannot be run starts nothing, and says why; what runs already goes on."""
+    plan = Plan()
+    before = study.status or StudyStatus()
+    message = "; ".join(map(str, wrong))
+    generation = study.metadata.generation
+    conditions = before.conditions or []
+    for type_ in ("Accepted", "Progressing"):
+        conditions = said(conditions, type_, False, "Invalid", message, now, generation)
+    status = before.model_copy(update={"observed_generation": generation, "conditions": conditions})
+    if status != before:
+        plan.status = status
+        known = condition(before.conditions, "Accepted")
+        if known is None or known.status == "True" or known.message != message[:4096]:
+            plan.events.append(Event("Invalid", message, warning=True))
+    return plan

@@ -1,0 +1,212 @@
+"""What is seen of the world: runs and what they reported."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
+
+
+@dataclass(frozen=True, order=True)
+class RunKey:
+    """One execution of a trial: which rung, fold and attempt."""
+
+    trial: str
+    rung: int = 0
+    fold: int = 0
+    attempt: int = 0
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is seen of a run's Job and its newest pod, or of a local process.
+
+    Attributes:
+        key: Which run.
+        job: Name of its Job.
+        state: Where it stands.
+        reason: Why it waits or ended, in CamelCase: ``Unschedulable``, ``OOMKilled``, ...
+        message: The same for a person.
+        exit_code: Of its container, once it has ended.
+        suspended: Whether it is held back; it then has no pod.
+        deleting: Whether it is on its way out.
+        pod: Name of its newest pod.
+        pod_uid: UID of that pod; what is reported is bound to it.
+        node: Where it runs.
+        created: When its Job was made.
+        started: When its container started.
+        ended: When its container ended.
+    """
+
+    key: RunKey
+    job: str
+    state: RunState = RunState.PENDING
+    reason: str | None = None
+    message: str = ""
+    exit_code: int | None = None
+    suspended: bool = False
+    deleting: bool = False
+    pod: str | None = None
+    pod_uid: str | None = None
+    node: str | None = None
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the run came to an end, good or bad."""
+        return self.state in (RunState.SUCCEEDED, RunState.FAILED)
+
+    @property
+    def active(self) -> bool:
+        """Whether the run holds a slot, or may do so at any moment."""
+        return not self.ended_by_itself and not self.suspended
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One report of a trial.
+
+    Attributes:
+        metrics: Values by name; they may be NaN or infinite.
+        step: Training step, None where it was not told.
+        seq: The report's number, None where it was not told.
+        final: Whether the trial says that this is its last report.
+    """
+
+    metrics: dict[str, float]
+    step: float | None = None
+    seq: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class LastWord:
+    """What a trial left as its termination message.
+
+    Attributes:
+        metrics: The last value and the extremes of each metric.
+        seq: The number of its last report.
+        reason: What it says became of it, in CamelCase.
+        message: The same for a person.
+    """
+
+    metrics: dict[str, MetricTrack]
+    seq: int | None = None
+    reason: str | None = None
+    message: str = ""
+
+
+@dataclass
+class MetricTrack:
+    """What was seen of one metric, in constant space."""
+
+    latest: float
+    min: float
+    max: float
+    step: float | None
+    count: int = 1
+
+    def add(self, value: float, step: float | None) -> None:
+        """Takes one more value."""
+        self.latest, self.step = value, step
+        self.min, self.max = min(self.min, value), max(self.max, value)
+        self.count += 1
+
+
+@dataclass
+class RunReport:
+    """All that one pod has reported so far, in bounded space.
+
+    Attributes:
+        curve_metric: The metric whose course is kept.
+        metrics: What was seen of each metric, by name.
+        curve: (step, value) of ``curve_metric``, thinned to at most ``MAX_POINTS``.
+        not_finite: The first metric that was NaN or infinite, with its value and step.
+        missing: How many reports are known to be lost, by gaps in their numbers.
+        dropped: Names of metrics beyond the number that is kept.
+        complete: Whether everything the pod said has been read.
+        problem: Why the pod's reports could not be read, None where they could.
+        exit_reason: What the trial itself says became of it.
+        exit_message: The same for a person.
+    """
+
+    curve_metric: str | None = None
+    metrics: dict[str, MetricTrack] = field(default_factory=dict)
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    not_finite: tuple[str, float, float | None] | None = None
+    missing: int = 0
+    dropped: int = 0
+    complete: bool = False
+    problem: str | None = None
+    exit_reason: str | None = None
+    exit_message: str = ""
+    _last_seq: int = -1
+    _stride: int = 1
+    _seen: int = 0
+
+    def add(self, observation: Observation) -> None:
+        """Takes one report; one that was taken before (by its number) is not counted again."""
+        if observation.seq is not None:
+            if observation.seq <= self._last_seq:
+                return
+            self.missing += observation.seq - self._last_seq - 1
+            self._last_seq = observation.seq
+        for name, value in observation.metrics.items():
+            self._track(name, value, observation.step)
+
+    def close(self, word: LastWord | None) -> None:
+        """Everything that can be read has been read; what the log lost, the last word may have."""
+        self.complete = True
+        if word is None:
+            return
+        self.exit_reason, self.exit_message = word.reason, word.message
+        newer = word.seq is not None and word.seq > self._last_seq
+        if newer and word.seq is not None:
+            self.missing += word.seq - self._last_seq
+            self._last_seq = word.seq
+        for name, track in word.metrics.items():
+            for value in (track.latest, track.min, track.max):
+                if not math.isfinite(value):
+                    self.not_finite = self.not_finite or (name, value, track.step)
+                    break
+            else:
+                if newer or name not in self.metrics:
+                    self.metrics[name] = track
+
+    def _track(self, name: str, value: float, step: float | None) -> None:
+        if not math.isfinite(value):
+            self.not_finite = self.not_finite or (name, value, step)
+            return
+        track = self.metrics.get(name)
+        if track is not None:
+            track.add(value, step)
+        elif len(self.metrics) < MAX_METRICS:
+            self.metrics[name] = MetricTrack(value, value, value, step)
+        else:
+            self.dropped += 1
+        if name == self.curve_metric:
+            self._plot(step if step is not None else float(self._seen), value)
+
+    def _plot(self, step: float, value: float) -> None:
+        """Keeps every n-th point, with n doubled each time that the space is full."""
+        if self._seen % self._stride == 0:
+            if len(self.curve) == MAX_POINTS:
+                del self.curve[1::2]
+                self._stride *= 2
+            if self._seen % self._stride == 0:
+                self.curve.append((step, value))
+        self._seen += 1

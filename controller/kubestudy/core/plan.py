@@ -1,0 +1,111 @@
+"""What should be done: the only thing that the core hands to the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kubestudy.api.study import Study, StudyStatus
+from kubestudy.api.trial import Trial, TrialStatus
+from kubestudy.core.facts import RunFacts, RunKey, RunReport
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a decision is made from.
+
+    Attributes:
+        study: The Study.
+        trials: Its trials, sorted by index.
+        runs: What is seen of their runs.
+        reports: What the runs' pods reported, by the pod's UID.
+        now: The time.
+    """
+
+    study: Study
+    trials: Sequence[Trial]
+    runs: Sequence[RunFacts]
+    reports: Mapping[str, RunReport]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class CreateTrial:
+    """Stores a suggestion."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """Makes the Job of a run whose Trial is stored."""
+
+    run: RunKey
+
+
+@dataclass(frozen=True)
+class StopRun:
+    """Deletes the Job of a run, and so its pod."""
+
+    run: RunKey
+    job: str
+
+
+@dataclass(frozen=True)
+class SuspendRun:
+    """Holds a run back (its pod is stopped), or lets it go on."""
+
+    run: RunKey
+    job: str
+    suspend: bool
+
+
+@dataclass(frozen=True)
+class WriteTrialStatus:
+    """Stores what became of a trial.
+
+    Attributes:
+        trial: Name of the Trial.
+        status: Its status.
+        urgent: Whether more than metrics has changed; what is not urgent may wait a while.
+    """
+
+    trial: str
+    status: TrialStatus
+    urgent: bool = True
+
+
+Action = CreateTrial | StartRun | StopRun | SuspendRun | WriteTrialStatus
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a person watching should be told once."""
+
+    reason: str
+    message: str
+    warning: bool = False
+    trial: str | None = None
+
+
+@dataclass
+class Plan:
+    """What should be done now, in this order: actions, the Study's status, events.
+
+    Attributes:
+        actions: Writes, in the order in which they must happen.
+        status: The Study's status; None where it is as it should be.
+        events: Told only after all writes have succeeded.
+        look_again: Seconds after which to decide again even if nothing is seen to change.
+    """
+
+    actions: list[Action] = field(default_factory=list)
+    status: StudyStatus | None = None
+    events: list[Event] = field(default_factory=list)
+    look_again: float | None = None
+
+    def within(self, seconds: float) -> None:
+        """Asks to decide again within a time."""
+        seconds = max(0.05, seconds)
+        self.look_again = seconds if self.look_again is None else min(self.look_again, seconds)

@@ -1,0 +1,171 @@
+"""The status of a Study: how it goes, told so that it changes only when something happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from kubestudy.api.study import (
+    BestTrial,
+    GpuSeconds,
+    Study,
+    StudyStatus,
+    TrialCounts,
+)
+from kubestudy.api.trial import FAILED, RUNNING, STOPPED, SUCCEEDED
+from kubestudy.core.conditions import said
+from kubestudy.core.ending import Ending, gpu_seconds
+from kubestudy.core.trials import Progress
+
+
+def count(trials: Sequence[Progress]) -> TrialCounts:
+    """Counts the trials by what became of them."""
+    states = [t.state for t in trials]
+    finished = {s: states.count(s) for s in (RUNNING, SUCCEEDED, FAILED, STOPPED)}
+    return TrialCounts(
+        created=len(states),
+        pending=len(states) - sum(finished.values()),
+        running=finished[RUNNING],
+        succeeded=finished[SUCCEEDED],
+        failed=finished[FAILED],
+        stopped=finished[STOPPED],
+    )
+
+
+def best(study: Study, trials: Sequence[Progress]) -> BestTrial | None:
+    """The trial with the best value of the first objective; of equals, the earliest."""
+    objective = study.spec.objective
+    winner: Progress | None = None
+    winning = 0.0
+    for t in trials:
+        value = t.after.value(objective.metric)
+        if value is not None and (winner is None or objective.better(value, winning)):
+            winner, winning = t, value
+    if winner is None:
+        return None
+    return BestTrial(
+        trial=winner.trial.metadata.name,
+        objectives=winner.status.objectives or [],
+        parameters=winner.trial.spec.parameters,
+    )
+
+
+def wanted_trials(study: Study, size: int | None) -> int | None:
+    """How many trials the Study will run if nothing ends it before; None where it is open."""
+    limits = [n for n in (study.spec.budget.max_trials, size) if n is not None]
+    return min(limits, default=None)
+
+
+def study_status(
+    study: Study,
+    trials: Sequence[Progress],
+    size: int | None,
+    seed: int,
+    started: datetime,
+    end: Ending | None,
+    busy: bool,
+    now: datetime,
+) -> StudyStatus:
+    """Makes the status of an accepted Study.
+
+    Args:
+        study: The Study.
+        trials: Where its trials stand.
+        size: Number of suggestions there are; None where they never end.
+        seed: What the suggestions are made from.
+        started: When the Study was accepted.
+        end: Why it starts no more trials; None while it does.
+        busy: Whether any run is still at work.
+        now: The time.
+    """
+    counts = count(trials)
+    total = wanted_trials(study, size)
+    leader = best(study, trials)
+    over = end is not None and counts.finished == counts.created and not busy
+    if over and end is not None and end.good and not counts.succeeded:
+        end = Ending("TrialsFailed", f"{end.message}, and no trial succeeded", good=False)
+
+    before = study.status or StudyStatus()
+    generation = study.metadata.generation
+    conditions = said(
+        before.conditions or [], "Accepted", True, "Valid", "the Study can be run", now, generation
+    )
+    suspended = study.spec.suspend and not over
+    if suspended or (before.conditions and any(c.type == "Suspended" for c in before.conditions)):
+        conditions = said(
+            conditions,
+            "Suspended",
+            suspended,
+            "Suspended" if suspended else "Resumed",
+            "",
+            now,
+            generation,
+        )
+    tally = (
+        f"{counts.finished} of {total if total is not None else 'any number of'} trials finished"
+    )
+    if leader:
+        value = leader.objectives[0]
+        tally += f"; best {value.metric} {value.value:g} in {leader.trial}"
+    if over and end is not None:
+        message = f"{end.message}; {tally}"
+        conditions = said(conditions, "Progressing", False, end.reason, message, now, generation)
+        for type_, holds in (("Complete", end.good), ("Failed", not end.good)):
+            if holds or any(c.type == type_ for c in conditions):
+                conditions = said(conditions, type_, holds, end.reason, message, now, generation)
+    else:
+        if suspended:
+            reason = "Suspended"
+        elif end is not None:
+            reason = "Stopping" if end.at_once else "Finishing"
+        else:
+            reason = "Running"
+        conditions = said(conditions, "Progressing", not suspended, reason, tally, now, generation)
+        for type_ in ("Complete", "Failed"):
+            if any(c.type == type_ for c in conditions):
+                conditions = said(
+                    conditions, type_, False, "Continued", "its spec was changed", now, generation
+                )
+    completed = before.completion_time or now.replace(microsecond=0)
+    return StudyStatus(
+        observed_generation=generation,
+        conditions=conditions,
+        seed=seed,
+        trials=counts,
+        progress=f"{counts.finished}/{total if total is not None else '-'}",
+        best=leader,
+        gpu_seconds=GpuSeconds(used=round(gpu_seconds(trials, 0))),
+        start_time=started,
+        completion_time=completed if over else None,
+        time_left=None if over or suspended else _time_left(study, trials, counts, total),
+    )
+
+
+def _time_left(
+    study: Study, trials: Sequence[Progress], counts: TrialCounts, total: int | None
+) -> str | None:
+    """Estimates the time to the end from the mean time of a trial; moves only as trials end."""
+    if total is None:
+        return None
+    times = [
+        t.status.completion_time - t.status.start_time
+        for t in trials
+        if t.status.completion_time and t.status.start_time and t.state != STOPPED
+    ]
+    if not times:
+        return None
+    mean = sum(times, timedelta()) / len(times)
+    rounds = -(-(total - counts.finished) // study.spec.budget.parallelism)
+    return duration_text(mean * max(0, rounds))
+
+
+def duration_text(span: timedelta) -> str:
+    """Writes a duration as its two largest units: ``1d4h``, ``1h20m``, ``3m5s``, ``12s``."""
+    seconds = max(0, round(span.total_seconds()))
+    units = [("d", 86400), ("h", 3600), ("m", 60), ("s", 1)]
+    parts: list[str] = []
+    for unit, size in units:
+        amount, seconds = divmod(seconds, size)
+        if amount or parts:
+            parts.append(f"{amount}{unit}" if amount else "")
+    return "".join(parts[:2]) or "0s"

@@ -1,0 +1,123 @@
+"""Reads reports out of the lines of a trial's log.
+
+Whatever a line holds, reading it takes bounded time and memory and never raises: the log is
+written by a program that we know nothing of.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from kubestudy.api.study import LogFormat, StudySpec
+from kubestudy.core.facts import Observation
+
+MAX_LINE = 16 * 1024
+"""Longer lines are no reports; in characters."""
+
+DEFAULT_FORMATS = (LogFormat.JSON, LogFormat.TRAINER_LOG, LogFormat.KEY_VALUE)
+RESERVED = ("seq", "step", "epoch", "time", "final")
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
+_NUMBER = (
+    r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,5})?|[-+]?(?:nan|inf(?:inity)?)"
+)
+_TRAINER_PAIR = re.compile(rf"'([^'\s]{{1,128}})': '?({_NUMBER})'?(?=[,}}])", re.IGNORECASE)
+
+
+class LineReader:
+    """Turns lines into observations.
+
+    Args:
+        spec: The Study's spec: its formats, and the metrics that it asks for.
+    """
+
+    def __init__(self, spec: StudySpec):
+        self._wanted = {o.metric for o in spec.objectives}
+        self._wanted |= {c.metric for c in spec.constraints or ()}
+        formats: Sequence[LogFormat] = DEFAULT_FORMATS
+        for source in spec.metrics or ():
+            formats = source.formats or formats
+        readers: dict[LogFormat, Callable[[str], Observation | None]] = {
+            LogFormat.JSON: self._json,
+            LogFormat.TRAINER_LOG: self._trainer_log,
+            LogFormat.KEY_VALUE: self._key_value,
+        }
+        self._readers = [readers[f] for f in formats if f in readers]
+        names = "|".join(re.escape(n) for n in sorted(self._wanted, key=len, reverse=True))
+        self._pair = re.compile(
+            rf"(?<![\w./\-])({names}|step|epoch)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?![\w.])",
+            re.IGNORECASE,
+        )
+
+    def read(self, line: str) -> Observation | None:
+        """Reads one line; None where it is no report."""
+        if len(line) > MAX_LINE:
+            return None
+        if "\x1b" in line:
+            line = _ANSI.sub("", line)
+        line = line.strip()
+        for reader in self._readers:
+            if (observation := reader(line)) is not None:
+                return observation
+        return None
+
+    def _json(self, line: str) -> Observation | None:
+        if not line.startswith("{"):
+            return None
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(record, dict):
+            return None
+        numbers = {k: n for k, v in record.items() if (n := _number(v)) is not None}
+        # A structured log has numbers too; a report has its own or one that was asked for.
+        if "seq" not in numbers and not self._wanted & numbers.keys():
+            return None
+        seq = numbers.get("seq")
+        return self._observation(
+            numbers.items(),
+            seq=int(seq) if seq is not None and 0 <= seq < 2**53 else None,
+            final=record.get("final") is True,
+        )
+
+    def _trainer_log(self, line: str) -> Observation | None:
+        if not line.startswith("{'"):
+            return None
+        pairs = [(name, float(value)) for name, value in _TRAINER_PAIR.findall(line)]
+        if not self._wanted & {name for name, _ in pairs}:
+            return None
+        return self._observation(pairs)
+
+    def _key_value(self, line: str) -> Observation | None:
+        pairs = [(name, float(value)) for name, value in self._pair.findall(line)]
+        # Names are matched in any case by the number's sake; they count as they are written.
+        pairs = [(n, v) for n, v in pairs if n in self._wanted or n in RESERVED]
+        if not self._wanted & {name for name, _ in pairs}:
+            return None
+        return self._observation(pairs)
+
+    def _observation(
+        self,
+        pairs: Iterable[tuple[str, float]],
+        seq: int | None = None,
+        final: bool = False,
+    ) -> Observation:
+        numbers = dict(pairs)
+        metrics = {
+            name: value
+            for name, value in numbers.items()
+            if name in self._wanted or (name not in RESERVED and len(name) <= 128)
+        }
+        return Observation(metrics, numbers.get("step", numbers.get("epoch")), seq, final)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None

@@ -1,0 +1,49 @@
+"""Reads the termination message: the trial's last word, which comes with its pod's status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kubestudy.core.facts import LastWord, MetricTrack
+
+
+def last_word(message: str | None) -> LastWord | None:
+    """Reads a termination message as in ``docs/trial-contract.md``; None where it is none."""
+    if not message or not message.lstrip().startswith("{"):
+        return None
+    try:
+        record = json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    metrics: dict[str, MetricTrack] = {}
+    for name, values in _objects(record.get("metrics")):
+        latest = _float(values.get("latest"))
+        if latest is None:
+            continue
+        low, high = _float(values.get("min")), _float(values.get("max"))
+        metrics[name] = MetricTrack(
+            latest,
+            latest if low is None else low,
+            latest if high is None else high,
+            _float(values.get("step")),
+        )
+    seq, reason = record.get("seq"), record.get("reason")
+    return LastWord(
+        metrics,
+        seq if isinstance(seq, int) and not isinstance(seq, bool) else None,
+        reason if isinstance(reason, str) and reason.isalnum() else None,
+        str(record.get("message") or "")[:1024],
+    )
+
+
+def _objects(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(value, dict):
+        return []
+    return [(k, v) for k, v in value.items() if isinstance(v, dict)]
+
+
+def _float(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,376 @@
+"""A run as a ``batch/v1`` Job with one pod."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kubestudy import __version__
+from kubestudy.api.base import (
+    API_VERSION,
+    LABEL_COMPONENT,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    LABEL_STUDY,
+    LABEL_TRIAL,
+    MANAGER,
+)
+from kubestudy.api.parameters import Parameter, Value
+from kubestudy.api.study import CrossValidation, Study, TrialTemplate, parse_duration
+from kubestudy.api.trial import Trial
+from kubestudy.core import placeholders
+from kubestudy.core.facts import RunFacts, RunKey, RunState
+from kubestudy.core.names import job_name, label_value
+
+Manifest = dict[str, Any]
+
+DEFAULT_TRIAL_IMAGE = f"kubestudy-trial:{__version__}"
+CHECKPOINTS = "/kubestudy/checkpoints"
+OUTPUTS = "/kubestudy/outputs"
+
+_CONTAINERS = ("containers", "initContainers")
+
+NOBODY = 65532
+"""The user that short-form trials run as: not root, as Pod Security "restricted" asks."""
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What the administrator decides about Jobs.
+
+    Attributes:
+        trial_image: The image of a trial that names none.
+    """
+
+    trial_image: str = DEFAULT_TRIAL_IMAGE
+
+
+def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
+    """Makes the Job that executes a run.
+
+    Args:
+        study: Its Study.
+        trial: Its Trial, as it is stored.
+        run: Which run of it.
+        settings: The administrator's.
+    """
+    spec = study.spec.trial
+    labels = {
+        LABEL_STUDY: label_value(study.metadata.name),
+        LABEL_TRIAL: label_value(trial.metadata.name),
+        LABEL_RUN: job_name(run),
+        LABEL_MANAGED_BY: MANAGER,
+        LABEL_COMPONENT: "trial",
+    }
+    template = _pod_template(study, trial, run, settings)
+    metadata = template.setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    job: Manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": job_name(run),
+            "namespace": study.metadata.namespace,
+            "labels": labels,
+            "annotations": {
+                LABEL_TRIAL: trial.metadata.name,
+                LABEL_RUN: f"{run.rung}/{run.fold}/{run.attempt}",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "Trial",
+                    "name": trial.metadata.name,
+                    "uid": trial.metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            # A pod that the cluster took away is replaced by the Job; it is no failure.
+            "podFailurePolicy": {
+                "rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+                ]
+            },
+            "podReplacementPolicy": "Failed",
+            "template": template,
+        },
+    }
+    if spec.timeout:
+        seconds = int(parse_duration(spec.timeout).total_seconds())
+        job["spec"]["activeDeadlineSeconds"] = seconds
+    return job
+
+
+def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
+    """What a trial's container is told, as in ``docs/trial-contract.md``."""
+    space = study.spec.parameter
+    values = {n: space[n].typed(v) for n, v in trial.spec.parameters.items() if n in space}
+    env = {
+        "KUBESTUDY_PARAMETERS": json.dumps(values, ensure_ascii=False),
+        "KUBESTUDY_STUDY": study.metadata.name,
+        "KUBESTUDY_TRIAL": trial.metadata.name,
+        "KUBESTUDY_ATTEMPT": str(run.attempt),
+    }
+    if study.spec.cross_validation:
+        env |= _fold(study.spec.cross_validation, run)
+    folder = f"{study.metadata.uid}/{trial.metadata.name}"
+    if study.spec.trial.checkpoints:
+        env["KUBESTUDY_CHECKPOINT_DIR"] = f"{CHECKPOINTS}/{folder}/fold-{run.fold}"
+    if study.spec.trial.outputs:
+        env["KUBESTUDY_OUTPUT_DIR"] = f"{OUTPUTS}/{folder}"
+    return env
+
+
+def _fold(cross_validation: CrossValidation, run: RunKey) -> dict[str, str]:
+    return {
+        "KUBESTUDY_FOLD": str(run.fold),
+        "KUBESTUDY_FOLDS": str(cross_validation.folds),
+        "KUBESTUDY_FOLD_SEED": str(cross_validation.seed),
+        "KUBESTUDY_FOLD_STRATIFIED": str(cross_validation.stratified).lower(),
+    }
+
+
+def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
+    spec, space, values = study.spec.trial, study.spec.parameter, trial.spec.parameters
+    if spec.template is None:
+        template = _short_form(spec, space, values, settings)
+    else:
+        template = _filled(copy.deepcopy(spec.template), space, values)
+    pod = template["spec"]
+    pod["restartPolicy"] = "Never"
+    pod.setdefault("automountServiceAccountToken", False)
+    main = pod["containers"][0]
+    ours = [
+        {"name": name, "value": placeholders.escape(value)}
+        for name, value in environment(study, trial, run).items()
+    ]
+    named = {e["name"] for e in ours}
+    # Ours come first, so that the user's own variables may refer to them.
+    main["env"] = ours + [e for e in main.get("env") or [] if e.get("name") not in named]
+    for folder, path in ((spec.checkpoints, CHECKPOINTS), (spec.outputs, OUTPUTS)):
+        if folder is not None:
+            name = path.rsplit("/", 1)[-1]
+            claim = {"claimName": folder.claim_name}
+            pod.setdefault("volumes", []).append({"name": name, "persistentVolumeClaim": claim})
+            main.setdefault("volumeMounts", []).append({"name": name, "mountPath": path})
+    return template
+
+
+def _short_form(
+    spec: TrialTemplate,
+    space: Mapping[str, Parameter],
+    values: Mapping[str, Value],
+    settings: JobSettings,
+) -> Manifest:
+    container: Manifest = {
+        "name": "trial",
+        "image": spec.image or settings.trial_image,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    if spec.image_pull_policy:
+        container["imagePullPolicy"] = spec.image_pull_policy
+    if spec.command:
+        container["command"] = list(spec.command)
+    args = list(spec.args or [])
+    env = [e.to_json() for e in spec.env or []]
+    if not placeholders.parameter_names([spec.command or [], args, env]):
+        args += [
+            placeholders.escape(f"--{name}={space[name].text(value)}")
+            for name, value in values.items()
+        ]
+    if args:
+        container["args"] = args
+    if env:
+        container["env"] = env
+    resources = copy.deepcopy(spec.resources or {})
+    if spec.gpus:
+        for kind in ("requests", "limits"):
+            resources.setdefault(kind, {})[spec.gpu_resource] = spec.gpus
+    if resources:
+        container["resources"] = resources
+    pod: Manifest = {
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NOBODY,
+            "runAsGroup": NOBODY,
+            "fsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    if spec.gpus:
+        # PyTorch's data loaders share memory, and a container has only 64 MiB of it by default.
+        pod["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
+        container["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
+    return _filled({"spec": pod}, space, values)
+
+
+def _filled(
+    template: Manifest, space: Mapping[str, Parameter], values: Mapping[str, Value]
+) -> Manifest:
+    """Puts the values in: as text for what a container is started with, typed elsewhere."""
+    started_with = ("command", "args", "env")
+    result: Manifest = placeholders.fill(
+        {**template, "spec": {k: v for k, v in template["spec"].items() if k not in _CONTAINERS}},
+        values,
+        space,
+    )
+    for kind in _CONTAINERS:
+        if template["spec"].get(kind):
+            result["spec"][kind] = [
+                {
+                    field: placeholders.fill(
+                        value, values, space, for_container=field in started_with
+                    )
+                    for field, value in container.items()
+                }
+                for container in template["spec"][kind]
+            ]
+    return result
+
+
+def run_key(job: Manifest) -> RunKey | None:
+    """Which run a Job executes; None for a Job that is not one of ours."""
+    annotations = job["metadata"].get("annotations") or {}
+    trial, run = annotations.get(LABEL_TRIAL), annotations.get(LABEL_RUN)
+    if trial is None or run is None:
+        return None
+    rung, fold, attempt = map(int, run.split("/"))
+    return RunKey(trial, rung, fold, attempt)
+
+
+def observe(job: Manifest, pods: Iterable[Manifest]) -> RunFacts | None:
+    """Says what is seen of a run.
+
+    Args:
+        job: Its Job.
+        pods: The Job's pods.
+
+    Returns:
+        The facts; None for a Job that is not one of ours.
+    """
+    key = run_key(job)
+    if key is None:
+        return None
+    metadata = job["metadata"]
+    created = moment(metadata.get("creationTimestamp"))
+    deleting = metadata.get("deletionTimestamp") is not None
+    suspended = bool(job["spec"].get("suspend"))
+    pod = max(
+        pods,
+        key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"]),
+        default=None,
+    )
+    facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
+    if pod is not None and not suspended:
+        facts |= _pod_facts(pod)
+    verdict = _job_verdict(job)
+    if verdict is not None and facts.get("state") not in (RunState.SUCCEEDED, RunState.FAILED):
+        facts |= verdict
+    return RunFacts(key=key, job=metadata["name"], **facts)
+
+
+def _job_verdict(job: Manifest) -> dict[str, Any] | None:
+    """What the Job itself says of its end, such as its deadline."""
+    for c in (job.get("status") or {}).get("conditions") or ():
+        if c["status"] != "True":
+            continue
+        if c["type"] in ("Failed", "FailureTarget"):
+            return {
+                "state": RunState.FAILED,
+                "reason": c.get("reason"),
+                "message": c.get("message", ""),
+                "ended": moment(c.get("lastTransitionTime")),
+            }
+        if c["type"] == "Complete":
+            return {"state": RunState.SUCCEEDED, "ended": moment(c.get("lastTransitionTime"))}
+    return None
+
+
+def _pod_facts(pod: Manifest) -> dict[str, Any]:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    facts: dict[str, Any] = {
+        "pod": metadata["name"],
+        "pod_uid": metadata["uid"],
+        "node": (pod.get("spec") or {}).get("nodeName"),
+    }
+    container = main_container(pod)
+    state = container.get("state") or {}
+    if running := state.get("running"):
+        facts["started"] = moment(running.get("startedAt"))
+    phase = status.get("phase")
+    if phase in ("Succeeded", "Failed"):
+        terminated = state.get("terminated") or {}
+        facts |= {
+            "state": RunState.SUCCEEDED if phase == "Succeeded" else RunState.FAILED,
+            "exit_code": terminated.get("exitCode"),
+            "started": moment(terminated.get("startedAt")),
+            "ended": moment(terminated.get("finishedAt")),
+            "reason": _end_reason(pod, terminated) if phase == "Failed" else None,
+            "message": status.get("message") or "",
+        }
+        if phase == "Failed" and _is_disrupted(status):
+            # The Job makes another pod in its place.
+            facts |= {"state": RunState.PENDING, "reason": "Disrupted", "ended": None}
+    elif phase == "Running":
+        facts["state"] = RunState.RUNNING
+    else:
+        facts |= _waiting(status, state)
+    return facts
+
+
+def main_container(pod: Manifest) -> Manifest:
+    """The status of the container that trains: the first one of the pod's spec."""
+    containers = (pod.get("spec") or {}).get("containers") or [{}]
+    name = containers[0].get("name")
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    found: Manifest = next((s for s in statuses if s.get("name") == name), {})
+    return found
+
+
+def termination_message(pod: Manifest) -> str | None:
+    """What the trial's container left as its last word."""
+    terminated = (main_container(pod).get("state") or {}).get("terminated") or {}
+    message: str | None = terminated.get("message")
+    return message
+
+
+def _end_reason(pod: Manifest, terminated: Manifest) -> str | None:
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Deleted"
+    reason = (pod.get("status") or {}).get("reason") or terminated.get("reason")
+    return "OutOfMemory" if reason == "OOMKilled" else reason
+
+
+def _is_disrupted(status: Manifest) -> bool:
+    return any(
+        c["type"] == "DisruptionTarget" and c["status"] == "True"
+        for c in status.get("conditions") or ()
+    )
+
+
+def _waiting(status: Manifest, state: Manifest) -> dict[str, Any]:
+    """Why a pod does not run yet."""
+    if waiting := state.get("waiting"):
+        return {"reason": waiting.get("reason"), "message": waiting.get("message") or ""}
+    for c in status.get("conditions") or ():
+        if c["type"] == "PodScheduled" and c["status"] == "False":
+            return {"reason": c.get("reason"), "message": c.get("message") or ""}
+    return {}
+
+
+def moment(text: str | None) -> datetime | None:
+    """Reads a time as Kubernetes writes it."""
+    return datetime.fromisoformat(text) if text else None
