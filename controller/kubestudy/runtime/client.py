@@ -1,0 +1,342 @@
+"""The API server, spoken to in plain JSON.
+
+The official client brings kubeconfig, credentials that renew themselves, TLS and proxies. Its
+typed models are left out: a list of a thousand objects is read about ten times as fast as JSON,
+and the objects of a custom resource have no model there anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import urllib3
+from kubernetes import config
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+
+from kubestudy.api.base import GROUP, VERSION
+
+Object = dict[str, Any]
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0
+FIELD_MANAGER = "kubestudy"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object, as the API server's paths name it."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(
+        self, namespace: str | None = None, name: str | None = None, sub: str | None = None
+    ) -> str:
+        """The path of a collection, an object or a part of one."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root]
+        if namespace is not None:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        parts += [quote(p, safe="") for p in (name, sub) if p is not None]
+        return "/".join(parts)
+
+
+STUDIES = Resource(GROUP, VERSION, "studies")
+TRIALS = Resource(GROUP, VERSION, "trials")
+JOBS = Resource("batch", "v1", "jobs")
+PODS = Resource("", "v1", "pods")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+EVENTS = Resource("events.k8s.io", "v1", "events")
+
+
+class ApiError(Exception):
+    """The API server, or the way to it, refused a request.
+
+    Attributes:
+        status: The HTTP status; 0 where there was no answer.
+        reason: Kubernetes' word for it, such as ``AlreadyExists`` or ``Conflict``.
+        message: For a person.
+        retry_after: Seconds that the server asks to wait, None where it does not.
+    """
+
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message = status, reason, message
+        self.retry_after = retry_after
+
+
+class KubeClient:
+    """A connection to one API server, safe to share between threads.
+
+    Args:
+        configuration: Where it is and how to prove who we are.
+        namespace: The namespace of requests that name none.
+    """
+
+    def __init__(self, configuration: Configuration, namespace: str = "default"):
+        configuration.connection_pool_maxsize = 64
+        self._configuration = configuration
+        self._pool = ApiClient(configuration).rest_client.pool_manager
+        self.namespace = namespace
+
+    @classmethod
+    def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
+        """Connects as kubectl does: by the kubeconfig, or from inside a pod.
+
+        Args:
+            kubeconfig: Path of the file; ``$KUBECONFIG`` or ``~/.kube/config`` where None.
+            context: Its context to use; the current one where None.
+
+        Raises:
+            kubernetes.config.ConfigException: There is no usable configuration.
+        """
+        configuration = Configuration()
+        if kubeconfig is None and context is None:
+            with contextlib.suppress(config.ConfigException):
+                config.load_incluster_config(client_configuration=configuration)
+                return cls(configuration, _pod_namespace())
+        config.load_kube_config(
+            config_file=kubeconfig, context=context, client_configuration=configuration
+        )
+        return cls(configuration, _context_namespace(kubeconfig, context))
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """Reads one object."""
+        return self._json("GET", resource.path(namespace, name))
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, **query: str | int | None
+    ) -> Object:
+        """Reads a collection; a namespace of None means all of them.
+
+        Args:
+            resource: The kind.
+            namespace: Where.
+            query: Such as ``labelSelector``, ``limit`` and ``resourceVersion``.
+        """
+        return self._json("GET", resource.path(namespace), query=query)
+
+    def create(self, resource: Resource, body: Object) -> Object:
+        """Creates an object."""
+        namespace = body["metadata"].get("namespace") or self.namespace
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._json("POST", resource.path(namespace), query=query, body=body)
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Object,
+        sub: str | None = None,
+        content_type: str = MERGE,
+    ) -> Object:
+        """Changes an object by a merge patch, or by server-side apply (``APPLY``)."""
+        query: dict[str, Any] = {"fieldManager": FIELD_MANAGER}
+        if content_type == APPLY:
+            query["force"] = "true"
+        path = resource.path(namespace, name, sub)
+        return self._json("PATCH", path, query=query, body=body, content_type=content_type)
+
+    def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Writes a whole object; fails with Conflict if it has changed since it was read."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._json("PUT", resource.path(namespace, name), query=query, body=body)
+
+    def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        propagation: str = "Background",
+        uid: str | None = None,
+    ) -> None:
+        """Deletes an object and what belongs to it; one that is gone already is no error."""
+        body: Object = {"propagationPolicy": propagation}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self._json("DELETE", resource.path(namespace, name), body=body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        resource_version: str,
+        timeout: int = 300,
+        **query: str | int | None,
+    ) -> Iterator[Object]:
+        """Yields changes since a resource version, until the server ends the watch.
+
+        Args:
+            resource: The kind.
+            namespace: Where; None for everywhere.
+            resource_version: Of the list or event before.
+            timeout: Seconds after which the server ends it.
+            query: Such as ``labelSelector``.
+        """
+        query |= {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": timeout,
+        }
+        response = self.open(
+            resource.path(namespace), query=query, read_timeout=timeout + READ_TIMEOUT
+        )
+        with contextlib.closing(response):
+            for line in lines(response):
+                yield json.loads(line)
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        follow: bool = False,
+        read_timeout: float = READ_TIMEOUT,
+        **query: str | int | None,
+    ) -> Iterator[bytes]:
+        """Yields the lines of a pod's log, without their ends.
+
+        Args:
+            namespace: The pod's.
+            pod: Its name.
+            follow: Whether to go on until the container ends.
+            read_timeout: Seconds of silence after which reading fails.
+            query: Such as ``container``, ``sinceTime``, ``tailLines`` and ``timestamps``.
+        """
+        if follow:
+            query["follow"] = "true"
+        path = PODS.path(namespace, pod, "log")
+        response = self.open(path, query=query, read_timeout=read_timeout)
+        with contextlib.closing(response):
+            yield from lines(response)
+
+    def open(
+        self, path: str, *, query: Mapping[str, Any] | None = None, read_timeout: float
+    ) -> urllib3.BaseHTTPResponse:
+        """Opens a stream.
+
+        Raises:
+            ApiError: There was no answer, or a bad one.
+        """
+        return self._send("GET", path, query=query, read_timeout=read_timeout)
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        response = self._send(method, path, query=query, body=body, content_type=content_type)
+        try:
+            result: Object = json.loads(response.data)
+        except (ValueError, urllib3.exceptions.HTTPError) as error:
+            raise ApiError(0, "BadAnswer", f"{method} {path}: {error}") from error
+        return result
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        read_timeout: float = READ_TIMEOUT,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": content_type,
+            "User-Agent": "kubestudy",
+        }
+        for credential in self._configuration.auth_settings().values():
+            headers[credential["key"]] = credential["value"]
+        given = {k: v for k, v in (query or {}).items() if v is not None}
+        url = f"{self._configuration.host}{path}"
+        try:
+            response = self._pool.request(
+                method,
+                f"{url}?{urlencode(given)}" if given else url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                preload_content=False,
+                retries=False,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
+            )
+            if response.status >= 400:
+                raise _api_error(response)
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiError(0, "Unreachable", f"{method} {path}: {error}") from error
+        return response
+
+
+def lines(response: urllib3.BaseHTTPResponse, longest: int = 1 << 20) -> Iterator[bytes]:
+    """Splits a stream into lines as they arrive; a line beyond the longest is cut there.
+
+    Raises:
+        ApiError: The stream broke, or was silent for too long.
+    """
+    rest = b""
+    skipping = False
+    try:
+        # read1 gives what has arrived; read would wait for a whole buffer.
+        while chunk := response.read1(1 << 16):
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                if not skipping:
+                    yield line
+                skipping = False
+            if len(rest) > longest:
+                if not skipping:
+                    yield rest[:longest]
+                skipping, rest = True, b""
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise ApiError(0, "StreamBroken", str(error)) from error
+    if rest and not skipping:
+        yield rest
+
+
+def _api_error(response: urllib3.BaseHTTPResponse) -> ApiError:
+    text = response.data.decode(errors="replace")
+    reason, message = response.reason or "", text.strip()
+    with contextlib.suppress(ValueError, AttributeError):
+        status = json.loads(text)
+        reason, message = status.get("reason", reason), status.get("message", message)
+    after = response.headers.get("Retry-After", "")
+    return ApiError(response.status, reason, message, float(after) if after.isdigit() else None)
+
+
+def _pod_namespace() -> str:
+    from pathlib import Path
+
+    path = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return path.read_text().strip() if path.exists() else "default"
+
+
+def _context_namespace(kubeconfig: str | None, context: str | None) -> str:
+    contexts, active = config.list_kube_config_contexts(config_file=kubeconfig)
+    chosen = next((c for c in contexts if c["name"] == context), active)
+    namespace: str = chosen["context"].get("namespace") or "default"
+    return namespace
