@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from .progress import ClusterError, locked, say, step, wait_for
 
 GPUS = 8
 _GPU = "nvidia.com/gpu"
+_NOT_READY = "node.kubernetes.io/not-ready"
 _PROGRAMS = (*binaries.CONTROL_PLANE, *binaries.CONTROLLERS, *binaries.NODE)
 _PORT = 6443
 
@@ -133,9 +133,12 @@ class Cluster(ControlPlane):
         Args:
             **settings: What to change in its configuration, such as `containerLogMaxSize="20Ki"`.
         """
-        started = time.time()
+        # The node's status may stay as it was before the stop; the lease is always renewed.
+        before = self._lease()
         self.node.change_kubelet(**settings)
-        self.node.kubelet.wait_until(lambda: self._node_ready(since=started), timeout=90)
+        self.node.kubelet.wait_until(
+            lambda: self._lease() != before and self._node_ready(), timeout=90
+        )
         self._name_gpus()
 
     def load(self, archive: Path) -> None:
@@ -194,15 +197,19 @@ class Cluster(ControlPlane):
         network.down()
         remove_tree(self.state)
 
-    def _node_ready(self, since: float = 0.0) -> bool:
+    def _lease(self) -> object:
+        path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node.NAME}"
+        found = self.api.get(path)
+        return found["spec"].get("renewTime") if found else None
+
+    def _node_ready(self) -> bool:
         found = self.api.get(f"/api/v1/nodes/{node.NAME}")
-        conditions = found["status"].get("conditions", []) if found else []
-        return any(
-            condition["type"] == "Ready"
-            and condition["status"] == "True"
-            and _seconds(condition["lastHeartbeatTime"]) >= int(since)
-            for condition in conditions
-        )
+        if found is None:
+            return False
+        # A taint outlives the condition that it came from by a moment, and keeps pods away.
+        tainted = any(taint["key"] == _NOT_READY for taint in found["spec"].get("taints", []))
+        conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+        return conditions.get("Ready") == "True" and not tainted
 
     def _name_gpus(self) -> None:
         """Makes the scheduler count GPUs that exist in name only.
@@ -220,7 +227,3 @@ class Cluster(ControlPlane):
             return False
 
         wait_for(named, what=f"the node has {GPUS} {_GPU}", timeout=30)
-
-
-def _seconds(timestamp: str) -> float:
-    return calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))

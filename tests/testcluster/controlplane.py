@@ -169,9 +169,8 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Ends it and removes its folder."""
-        for daemon in (self.kube_scheduler, self.controller_manager, self.apiserver):
-            daemon.stop()
-        self.etcd.stop(grace=1.0)
+        for daemon in reversed(self.daemons):
+            daemon.stop(grace=2.0)
         end_marked(self.state)
         remove_tree(self.state)
 
@@ -181,7 +180,8 @@ class ControlPlane:
         Args:
             downtime: How many seconds it stays away.
         """
-        self.apiserver.stop()
+        # It would wait for its clients to hang up, which watches do not do.
+        self.apiserver.stop(grace=2.0)
         time.sleep(downtime)
         self.apiserver.restart()
         self._wait_for_apiserver()

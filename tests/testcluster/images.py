@@ -35,7 +35,7 @@ BASE = "localhost/kubestudy-base-python:bookworm"
 _SUITE = "bookworm"
 _BASE_PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 _LABEL = "kubestudy.dev/inputs"
-# Below this, the layers of a finished build are not kept for the next one.
+# A trial image with torch takes about this much on its way into the node.
 _SHORT_OF_DISK = 30 * 1024**3
 
 
@@ -60,7 +60,7 @@ def from_dockerfile(
     """An image that a Dockerfile describes.
 
     Its digest covers the Dockerfile, what this copies from the context, the build arguments and
-    the identity of local base images.
+    the identity of local base images. Our own base image is built if it is named.
 
     Args:
         dockerfile: The Dockerfile.
@@ -70,12 +70,14 @@ def from_dockerfile(
     """
     build_args = dict(build_args or {})
     text = dockerfile.read_text()
+    if BASE in f"{text} {build_args}":
+        build(base())
     digest = hashlib.sha256(json.dumps([text, sorted(build_args.items())]).encode())
     for path in _copied(text, context):
         digest.update(f"{path.relative_to(context)}:{path.stat().st_mode & 0o111}:".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for base in sorted(set(re.findall(r"localhost/[\w./:@-]+", f"{text} {build_args}"))):
-        digest.update(f"{base}={_id(base)}".encode())
+for base/[\w./:@-]+", f"{text} {build_args}"))):
+        digest.update(f"{parent}={_id(parent)}".encode())
     made_from = digest.hexdigest()
 
     def make(work: Path) -> None:
@@ -145,10 +147,12 @@ def build(image: Image) -> None:
     with locked(cache_dir() / "images.lock"):
         if _label(image.tag) == image.digest:
             return
+        if _short_of_disk():
+            # Older builds and the stages of multi-stage ones; with them goes what makes a
+            # second build quick, so this is not done without need.
+            _buildah("rmi", "--prune")
         with step(f"built {image.tag}"):
             _in_folder(image.make)
-            # The older build of this name, and every layer that only it needed.
-            _buildah("rmi", "--prune")
 
 
 def provide(image: Image, node: Node) -> str:
@@ -171,7 +175,7 @@ def provide(image: Image, node: Node) -> str:
 
     with step(f"imported {image.tag}"):
         _in_folder(transfer)
-    if shutil.disk_usage(cache_dir()).free < _SHORT_OF_DISK:
+    if _short_of_disk():
         _buildah("rmi", "--force", image.tag)
         _buildah("rmi", "--prune")
     return image.tag
@@ -180,6 +184,10 @@ def provide(image: Image, node: Node) -> str:
 def purge() -> None:
     """Removes every image and layer that was built here."""
     remove_tree(_storage())
+
+
+def _short_of_disk() -> bool:
+    return shutil.disk_usage(cache_dir()).free < _SHORT_OF_DISK
 
 
 def _in_folder(work: Callable[[Path], None]) -> None:
