@@ -76,7 +76,7 @@ def from_dockerfile(
     for path in _copied(text, context):
         digest.update(f"{path.relative_to(context)}:{path.stat().st_mode & 0o111}:".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-for base/[\w./:@-]+", f"{text} {build_args}"))):
+    for parent in sorted(set(re.findall(r"localhost/[\w./:@-]+", f"{text} {build_args}"))):
         digest.update(f"{parent}={_id(parent)}".encode())
     made_from = digest.hexdigest()
 
