@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import Cluster, ControlPlane, binaries, images, reason_unavailable
+from . import Cluster, ControlPlane, binaries, existing, images, reason_unavailable
 from .paths import cache_dir, state_dir
 from .progress import ClusterError, say
 
@@ -18,10 +18,11 @@ _NOT_UP = "the cluster is not up; bring it up with: python3 -m tests.testcluster
 
 _EPILOG = """\
 environment:
-  KUBESTUDY_CLUSTER_STATE  the cluster's folder (logs, certificates, etcd's data)
-  KUBESTUDY_AUDIT_LOG=1    as --audit-log
-  KUBEBUILDER_ASSETS       a folder with programs to use rather than building them
-  XDG_CACHE_HOME           where built programs and images are kept (below kubestudy/)
+  KUBESTUDY_TEST_KUBECONFIG  a cluster of yours to use instead; none is then brought up
+  KUBESTUDY_CLUSTER_STATE    the cluster's folder (logs, certificates, etcd's data)
+  KUBESTUDY_AUDIT_LOG=1      as --audit-log
+  KUBEBUILDER_ASSETS         a folder with programs to use rather than building them
+  XDG_CACHE_HOME             where built programs and images are kept (below kubestudy/)
 """
 
 
@@ -99,6 +100,11 @@ def _selected(options: argparse.Namespace) -> ControlPlane:
 
 
 def _up(options: argparse.Namespace) -> int:
+    given = existing()
+    if given and not options.control_plane:
+        say("KUBESTUDY_TEST_KUBECONFIG names a cluster; nothing is brought up")
+        print(given.kubeconfig)
+        return 0
     cluster = _selected(options)
     cluster.start()
     flag = " --control-plane" if options.control_plane else ""
@@ -136,7 +142,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
-    cluster = _selected(options)
+    given = existing()
+    cluster = given if given and not options.control_plane else _selected(options)
     if not cluster.kubeconfig.exists():
         raise ClusterError(_NOT_UP)
     print(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")

@@ -133,6 +133,8 @@ class _unfinished:
 
     def __enter__(self) -> Path:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in self._folder.parent.glob(".unfinished-*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a build that was cut off
         self._partial = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self._folder.parent))
         return self._partial
 

@@ -109,7 +109,8 @@ class Cluster(ControlPlane):
             purge: Whether imported images and built layers go too.
         """
         with locked(self._lock), step("taken down"):
-            self._clear()
+            self._end()
+            remove_tree(self.state)
             if purge:
                 node.remove_images()
                 images.purge()
@@ -164,13 +165,16 @@ class Cluster(ControlPlane):
         began = time.monotonic()
         packages.install({**packages.NODE, **packages.IMAGES})
         programs = binaries.provide(_PROGRAMS)
-        self._clear()
-        stranger = node.foreign_kubelet(self.node.kubelet.pid)
-        if stranger:
-            raise ClusterError(
-                f"this machine is a Kubernetes node already: a kubelet runs as process {stranger}. "
-                "Set KUBESTUDY_TEST_KUBECONFIG to use that cluster."
-            )
+        self._end()
+        remove_tree(self.state)
+        try:
+            self._start_programs(programs)
+        except BaseException:
+            self._end()  # but its folder stays, with the logs
+            raise
+        say(f"up in {time.monotonic() - began:.1f} s")
+
+    def _start_programs(self, programs: binaries.Programs) -> None:
         with step("etcd, the API server and containerd are up"):
             self.state.mkdir(parents=True)
             network.up(self.state)
@@ -186,16 +190,16 @@ class Cluster(ControlPlane):
             self.node.kubelet.wait_until(self._node_ready, timeout=90)
             self._name_gpus()
             self.wait_for_service_account()
-        say(f"up in {time.monotonic() - began:.1f} s")
 
-    def _clear(self) -> None:
+    def _end(self) -> None:
+        """Ends every process and removes what they left on the machine outside our folder."""
         self.node.stop()
         for daemon in reversed(super().daemons):
             daemon.stop(grace=2.0)
         end_marked(self.state)
+        node.refuse_on_another_node()
         self.node.clear()
         network.down()
-        remove_tree(self.state)
 
     def _lease(self) -> object:
         path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node.NAME}"

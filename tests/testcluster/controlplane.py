@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from . import binaries
+from . import binaries, packages
 from .api import Api
 from .certs import Authority, KeyPair
 from .mounts import remove_tree
@@ -147,6 +147,7 @@ class ControlPlane:
         if self.healthy():
             return
         self.stop()
+        packages.install({"openssl": "openssl"})
         programs = binaries.provide(self._programs())
         with step("etcd and the API server are up"):
             self.start_etcd(programs)

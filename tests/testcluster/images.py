@@ -144,15 +144,8 @@ def base() -> Image:
 def build(image: Image) -> None:
     """Builds an image into buildah's storage, unless it is there as it would be built."""
     packages.install(packages.IMAGES)
-    with locked(cache_dir() / "images.lock"):
-        if _label(image.tag) == image.digest:
-            return
-        if _short_of_disk():
-            # Older builds and the stages of multi-stage ones; with them goes what makes a
-            # second build quick, so this is not done without need.
-            _buildah("rmi", "--prune")
-        with step(f"built {image.tag}"):
-            _in_folder(image.make)
+    with locked(_lock()):
+        _build(image)
 
 
 def provide(image: Image, node: Node) -> str:
@@ -161,11 +154,31 @@ def provide(image: Image, node: Node) -> str:
     Returns:
         The image's tag.
     """
-    labels = node.image_labels(image.tag)
-    if labels is not None and labels.get(_LABEL) == image.digest:
-        return image.tag
-    build(image)
+    packages.install(packages.IMAGES)
+    with locked(_lock()):
+        labels = node.image_labels(image.tag)
+        if labels is None or labels.get(_LABEL) != image.digest:
+            _build(image)
+            _import(image, node)
+    return image.tag
 
+
+def purge() -> None:
+    """Removes every image and layer that was built here."""
+    remove_tree(_storage())
+
+
+def _build(image: Image) -> None:
+    if _label(image.tag) != image.digest:
+        if _short_of_disk():
+            # Older builds and the stages of multi-stage ones; with them goes what makes a
+            # second build quick, so this is not done without need.
+            _buildah("rmi", "--prune")
+        with step(f"built {image.tag}"):
+            _in_folder(image.make)
+
+
+def _import(image: Image, node: Node) -> None:
     def transfer(work: Path) -> None:
         archive = work / "image.tar"
         _buildah("push", "--quiet", "--disable-compression", image.tag,
@@ -178,12 +191,6 @@ def provide(image: Image, node: Node) -> str:
     if _short_of_disk():
         _buildah("rmi", "--force", image.tag)
         _buildah("rmi", "--prune")
-    return image.tag
-
-
-def purge() -> None:
-    """Removes every image and layer that was built here."""
-    remove_tree(_storage())
 
 
 def _short_of_disk() -> bool:
@@ -192,12 +199,17 @@ def _short_of_disk() -> bool:
 
 def _in_folder(work: Callable[[Path], None]) -> None:
     """Runs with a folder to work in, on the cache's disk, since /tmp may be small."""
-    cache_dir().mkdir(parents=True, exist_ok=True)
+    for left in cache_dir().glob("image-*"):
+        remove_tree(left)  # of a run that was cut off: nobody else has the lock
     folder = Path(tempfile.mkdtemp(prefix="image-", dir=cache_dir()))
     try:
         work(folder)
     finally:
         remove_tree(folder)
+
+
+def _lock() -> Path:
+    return cache_dir() / "images.lock"
 
 
 def _storage() -> Path:

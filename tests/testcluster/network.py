@@ -18,6 +18,12 @@ POD_CIDR = "10.244.0.0/24"
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_ADDRESS = "10.96.0.1"
 
+# Where Debian has them; the CNI project's own archive is unpacked to the other.
+CNI_PLUGINS = next(
+    (path for path in ("/usr/lib/cni", "/opt/cni/bin") if Path(path, "bridge").exists()),
+    "/usr/lib/cni",
+)
+
 _NODE_BRIDGE = "kube0"
 _POD_BRIDGE = "cni0"
 _CNI_NAME = "kubestudy"
@@ -48,8 +54,9 @@ def down() -> None:
     for family in ("iptables", "ip6tables"):
         for table in ("nat", "filter", "mangle"):
             _remove_chains(family, table)
-    for result in _CNI_RESULTS.glob(f"*/{_CNI_NAME}-*"):
-        result.unlink(missing_ok=True)
+    for name in (_CNI_NAME, "cni-loopback"):
+        for result in _CNI_RESULTS.glob(f"*/{name}-*"):
+            result.unlink(missing_ok=True)
 
 
 def name_servers() -> list[str]:

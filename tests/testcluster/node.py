@@ -25,6 +25,8 @@ from .progress import ClusterError, run, say
 
 NAME = "node1"
 
+# The kubelet, and distributions that have it inside of a program of their own.
+_KUBELETS = {"kubelet", "kubelite", "k3s-server", "k3s-agent", "k0s"}
 _CGROUPS = Path("/sys/fs/cgroup")
 _SHIM_SOCKETS = Path("/run/containerd/s")
 _KUBELET_SOCKETS = Path("/var/lib/kubelet/device-plugins")
@@ -208,7 +210,7 @@ sandbox_image = "{BUSYBOX}"
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 [{plugin}.cni]
-bin_dir = "/usr/lib/cni"
+bin_dir = "{network.CNI_PLUGINS}"
 conf_dir = "{network.cni_folder(self._state)}"
 [{plugin}.containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
@@ -275,14 +277,21 @@ def remove_images() -> None:
     remove_tree(_containerd_root())
 
 
-def foreign_kubelet(ours: int | None) -> int | None:
-    """The process id of a kubelet that is not ours: this machine is a node already."""
+def refuse_on_another_node() -> None:
+    """Makes sure that this machine is nobody else's node, when ours has ended.
+
+    What we clear by name (chains of the packet filter, control groups) would then be its own.
+
+    Raises:
+        ClusterError: It is one.
+    """
     for comm in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
-            pid = int(comm.parent.name)
-            if comm.read_text().strip() == "kubelet" and pid != ours and start_time(pid):
-                return pid
-    return None
+            if comm.read_text().strip() in _KUBELETS and start_time(int(comm.parent.name)):
+                raise ClusterError(
+                    f"process {comm.parent.name} makes this machine a Kubernetes node already; "
+                    "set KUBESTUDY_TEST_KUBECONFIG to use that cluster"
+                )
 
 
 def _pods_cgroups() -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from . import network
 from .paths import cache_dir
 from .progress import ClusterError, run, step
 
@@ -12,7 +13,7 @@ from .progress import ClusterError, run, step
 NODE = {
     "containerd": "containerd",
     "runc": "runc",
-    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "containernetworking-plugins": f"{network.CNI_PLUGINS}/bridge",
     "iptables": "iptables",
     "conntrack": "conntrack",
     "ethtool": "ethtool",
