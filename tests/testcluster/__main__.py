@@ -164,7 +164,8 @@ def _build(options: argparse.Namespace) -> int:
 
 def _helm(options: argparse.Namespace) -> int:
     program = binaries.helm()
-    env = {"KUBECONFIG": str(Cluster().kubeconfig), **os.environ}
+    # Never whatever cluster KUBECONFIG happens to name.
+    env = {**os.environ, "KUBECONFIG": str((existing() or Cluster()).kubeconfig)}
     os.execve(program, [str(program), *options.words], env)
 
 
