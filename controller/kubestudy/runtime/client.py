@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -91,6 +91,7 @@ class KubeClient:
         self._configuration = configuration
         self._pool = ApiClient(configuration).rest_client.pool_manager
         self.namespace = namespace
+        self.on_answer: Callable[[str, str, int], None] | None = None
 
     @classmethod
     def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
@@ -271,7 +272,8 @@ class KubeClient:
             "Content-Type": content_type,
             "User-Agent": "kubestudy",
         }
-        for credential in self._configuration.auth_settings().values():
+        credentials: Any = self._configuration.auth_settings()
+        for credential in credentials.values():
             headers[credential["key"]] = credential["value"]
         given = {k: v for k, v in (query or {}).items() if v is not None}
         url = f"{self._configuration.host}{path}"
@@ -285,6 +287,8 @@ class KubeClient:
                 retries=False,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
             )
+            if self.on_answer is not None:
+                self.on_answer(method, path, response.status)
             if response.status >= 400:
                 raise _api_error(response)
         except urllib3.exceptions.HTTPError as error:

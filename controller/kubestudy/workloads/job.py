@@ -68,7 +68,13 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
     }
     template = _pod_template(study, trial, run, settings)
     metadata = template.setdefault("metadata", {})
+    annotations = {
+        LABEL_STUDY: study.metadata.name,
+        LABEL_TRIAL: trial.metadata.name,
+        LABEL_RUN: f"{run.rung}/{run.fold}/{run.attempt}",
+    }
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
     job: Manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -76,10 +82,7 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
             "name": job_name(run),
             "namespace": study.metadata.namespace,
             "labels": labels,
-            "annotations": {
-                LABEL_TRIAL: trial.metadata.name,
-                LABEL_RUN: f"{run.rung}/{run.fold}/{run.attempt}",
-            },
+            "annotations": annotations,
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,

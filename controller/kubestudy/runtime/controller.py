@@ -1,0 +1,236 @@
+"""The loop: a key leaves the queue, the world is seen, the core decides, the plan is applied."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
+from kubestudy.api.study import Study
+from kubestudy.api.trial import Trial
+from kubestudy.api.validation import InvalidObject, parse_study
+from kubestudy.core.decide import decide
+from kubestudy.core.plan import Snapshot
+from kubestudy.runtime import metrics
+from kubestudy.runtime.apply import Applier, Conflict
+from kubestudy.runtime.cache import Cache, Key
+from kubestudy.runtime.client import (
+    JOBS,
+    PODS,
+    STUDIES,
+    TRIALS,
+    ApiError,
+    KubeClient,
+    Object,
+)
+from kubestudy.runtime.collector import Collector
+from kubestudy.runtime.queue import WorkQueue
+from kubestudy.runtime.watch import Informer
+from kubestudy.workloads.job import JobSettings, observe, run_key
+
+log = logging.getLogger(__name__)
+
+OURS = f"{LABEL_MANAGED_BY}={MANAGER}"
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    """What the administrator decides.
+
+    Attributes:
+        namespaces: Where Studies are run; empty for everywhere.
+        workers: How many Studies are worked on at once.
+        identity: The name that events and the lease tell.
+        jobs: How Jobs are made.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    workers: int = 4
+    identity: str = "kubestudy-controller"
+    jobs: JobSettings = field(default_factory=JobSettings)
+
+
+class Controller:
+    """Runs Studies.
+
+    Args:
+        client: The API server.
+        settings: The administrator's.
+    """
+
+    def __init__(self, client: KubeClient, settings: ControllerSettings):
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self._workers: list[threading.Thread] = []
+        self._settings = settings
+        self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
+        self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
+        self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
+        self.pods: Cache[Object] = Cache(lambda o: o, _annotated_key)
+        self.collector = Collector(
+            client, self._valid_study, self.pods, self._wanted, self.queue.add
+        )
+        self._applier = Applier(
+            client, self.studies, self.trials, self.jobs, settings.jobs, settings.identity
+        )
+        self._informers: list[Informer] = []
+        for namespace in settings.namespaces or (None,):
+            for resource, cache, selector in (
+                (STUDIES, self.studies, None),
+                (TRIALS, self.trials, None),
+                (JOBS, self.jobs, OURS),
+                (PODS, self.pods, OURS),
+            ):
+                changed = self.collector.pod_changed if resource is PODS else None
+                self._informers.append(
+                    Informer(client, resource, namespace, cache, self._enqueue, changed, selector)
+                )
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything has been seen once."""
+        return all(i.synced.is_set() for i in self._informers)
+
+    def start(self, stopping: threading.Event) -> bool:
+        """Watches and, once everything has been seen, decides; False if told to stop first."""
+        for informer in self._informers:
+            informer.start()
+        while not self.synced:
+            if stopping.wait(0.02):
+                return False
+        log.info("caches are in: %d studies, %d trials", len(self.studies), len(self.trials))
+        for pod in self.pods.values():
+            self.collector.pod_changed(pod)
+        self.collector.start()
+        for i in range(self._settings.workers):
+            thread = threading.Thread(target=self._work, name=f"worker-{i}", daemon=True)
+            thread.start()
+            self._workers.append(thread)
+        return True
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """Ends after the plans that are being carried out."""
+        for informer in self._informers:
+            informer.stop()
+        self.collector.stop()
+        self.queue.close()
+        deadline = time.monotonic() + timeout
+        for thread in self._workers:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def reconcile(self, key: Key) -> float | None:
+        """Makes one Study as it should be, as far as it can be done now.
+
+        Returns:
+            Seconds after which to look again; None where only news should lead to that.
+        """
+        study = self.studies.get(key)
+        if study is None:
+            self._applier.forget("/".join(key))
+            return None
+        if isinstance(study, InvalidObject):
+            log.error("study %s/%s cannot be read: %s", *key, study)
+            return None
+        plan = decide(self._snapshot(key, study))
+        wait = self._applier.apply(study, plan)
+        self._forget_stored(key)
+        return wait
+
+    def _snapshot(self, key: Key, study: Study) -> Snapshot:
+        pods: dict[str, list[Object]] = defaultdict(list)
+        for pod in self.pods.group(key):
+            for owner in pod["metadata"].get("ownerReferences") or ():
+                if owner.get("controller"):
+                    pods[owner["uid"]].append(pod)
+        runs = [observe(job, pods[job["metadata"]["uid"]]) for job in self.jobs.group(key)]
+        # Another Study of the same name may have been here before.
+        trials = [
+            t
+            for t in self.trials.group(key)
+            if t.metadata.owner is not None and t.metadata.owner.uid == study.metadata.uid
+        ]
+        seen = [facts for facts in runs if facts is not None]
+        reports = {
+            facts.pod_uid: report
+            for facts in seen
+            if facts.pod_uid and (report := self.collector.report(facts.pod_uid)) is not None
+        }
+        return Snapshot(
+            study=study,
+            trials=sorted(trials, key=lambda t: t.spec.index),
+            runs=seen,
+            reports=reports,
+            now=datetime.now(UTC),
+        )
+
+    def _work(self) -> None:
+        while (key := self.queue.get()) is not None:
+            began = time.monotonic()
+            outcome = "ok"
+            try:
+                wait = self.reconcile(key)
+                self.queue.succeeded(key)
+                if wait is not None:
+                    self.queue.add(key, wait)
+            except ApiError as error:
+                outcome = "api_error"
+                wait = self.queue.failed(key, error.retry_after or 0)
+                # A Conflict or NotFound only says that the world has moved on.
+                level = logging.INFO if error.status in (404, 409) else logging.WARNING
+                log.log(level, "study %s/%s: %s; again in %.1f s", *key, error, wait)
+            except Conflict as error:
+                outcome = "conflict"
+                wait = self.queue.failed(key, 5)
+                log.warning("study %s/%s: %s; again in %.1f s", *key, error, wait)
+            except Exception:
+                outcome = "error"
+                wait = self.queue.failed(key, 1)
+                log.exception("study %s/%s: again in %.1f s", *key, wait)
+            finally:
+                self.queue.done(key)
+                metrics.reconciled(outcome, time.monotonic() - began)
+
+    def _enqueue(self, study: Hashable) -> None:
+        if isinstance(study, tuple):
+            self.queue.add(study)
+
+    def _wanted(self, pod: Object) -> bool:
+        """Whether a pod's trial still waits for what it reports."""
+        run = run_key(pod)
+        if run is None:
+            return False
+        trial = self.trials.get((pod["metadata"]["namespace"], run.trial))
+        return trial is not None and not trial.finished
+
+    def _forget_stored(self, key: Key) -> None:
+        for pod in self.pods.group(key):
+            if not self._wanted(pod):
+                self.collector.forget(pod["metadata"]["uid"])
+
+    def _valid_study(self, key: Key) -> Study | None:
+        study = self.studies.get(key)
+        return study if isinstance(study, Study) else None
+
+
+def _read_study(obj: Object) -> Study | InvalidObject:
+    try:
+        return parse_study(obj)
+    except InvalidObject as error:
+        return error
+
+
+def _own_key(obj: Object) -> Key:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _key_of_trial(obj: Object) -> Key:
+    return obj["metadata"]["namespace"], obj["spec"]["study"]
+
+
+def _annotated_key(obj: Object) -> Key:
+    annotations = obj["metadata"].get("annotations") or {}
+    return obj["metadata"]["namespace"], annotations.get(LABEL_STUDY, "")

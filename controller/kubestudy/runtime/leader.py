@@ -1,0 +1,132 @@
+"""Leader election by a Lease: one controller at a time decides.
+
+The protocol is client-go's: the holder renews, others wait until a lease has not moved for its
+duration by their own clock (so that clocks need not agree), and a holder that cannot renew in
+time stops before the others begin. Released on a graceful stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+from kubestudy.runtime.client import LEASES, ApiError, KubeClient, Object
+
+log = logging.getLogger(__name__)
+
+DURATION = 15.0
+RENEW_DEADLINE = 10.0
+RETRY = 2.0
+
+
+class Leadership:
+    """Holds a Lease.
+
+    Args:
+        client: The API server.
+        namespace: Where the Lease is.
+        name: Its name.
+        identity: Who we are; a successor with the same identity takes over at once.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str, name: str, identity: str):
+        self._client, self._namespace, self._name = client, namespace, name
+        self._identity = identity
+        self._seen: tuple[str | None, str | None] = (None, None)
+        self._moved = 0.0
+        self._stopping = threading.Event()
+        self.lost = threading.Event()
+
+    def acquire(self, give_up: threading.Event) -> bool:
+        """Waits until we are the leader; False if told to give up first."""
+        waiting = False
+        while not give_up.is_set():
+            try:
+                if self._try():
+                    log.info("leading as %s", self._identity)
+                    threading.Thread(target=self._keep, name="lease", daemon=True).start()
+                    return True
+                if not waiting:
+                    log.info("waiting for the leader %s", self._seen[0])
+                    waiting = True
+            except ApiError as error:
+                log.warning("lease: %s", error)
+            give_up.wait(RETRY * random.uniform(0.5, 1))
+        return False
+
+    def release(self) -> None:
+        """Lets a waiting controller take over at once."""
+        self._stopping.set()
+        try:
+            lease = self._client.get(LEASES, self._namespace, self._name)
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                self._client.replace(LEASES, self._namespace, self._name, lease)
+        except ApiError as error:
+            log.warning("the lease was not released: %s", error)
+
+    def _keep(self) -> None:
+        renewed = time.monotonic()
+        while not self._stopping.wait(RETRY):
+            try:
+                if self._try():
+                    renewed = time.monotonic()
+                    continue
+                break  # somebody else holds it
+            except ApiError as error:
+                log.warning("the lease was not renewed: %s", error)
+            if time.monotonic() - renewed > RENEW_DEADLINE:
+                break
+        if not self._stopping.is_set():
+            log.error("leadership is lost")
+            self.lost.set()
+
+    def _try(self) -> bool:
+        """Takes or renews the lease; False while somebody else has it."""
+        try:
+            lease = self._client.get(LEASES, self._namespace, self._name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return self._write(None)
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if (holder, spec.get("renewTime")) != self._seen:
+            self._seen = (holder, spec.get("renewTime"))
+            self._moved = time.monotonic()
+        duration = spec.get("leaseDurationSeconds") or DURATION
+        if holder not in ("", self._identity) and time.monotonic() - self._moved < duration:
+            return False
+        return self._write(lease)
+
+    def _write(self, lease: Object | None) -> bool:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = dict((lease or {}).get("spec") or {})
+        if spec.get("holderIdentity") != self._identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = spec.get("leaseTransitions", -1) + 1
+        spec |= {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(DURATION),
+            "renewTime": now,
+        }
+        try:
+            if lease is None:
+                metadata = {"name": self._name, "namespace": self._namespace}
+                body = {
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": metadata,
+                    "spec": spec,
+                }
+                self._client.create(LEASES, body)
+            else:
+                self._client.replace(LEASES, self._namespace, self._name, lease | {"spec": spec})
+        except ApiError as error:
+            if error.reason in ("Conflict", "AlreadyExists"):
+                return False
+            raise
+        return True

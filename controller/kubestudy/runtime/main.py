@@ -1,0 +1,77 @@
+"""Runs the controller as a process: connects, waits to lead, works, stops gracefully."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+
+from kubestudy import __version__
+from kubestudy.runtime import metrics
+from kubestudy.runtime.client import KubeClient
+from kubestudy.runtime.controller import Controller, ControllerSettings
+from kubestudy.runtime.leader import Leadership
+from kubestudy.runtime.server import serve
+
+log = logging.getLogger(__name__)
+
+LEASE = "kubestudy-controller"
+
+
+def identity() -> str:
+    """Who we are: the pod, whose restarted container takes over at once, or this process alone."""
+    pod = os.environ.get("POD_UID")
+    return f"{socket.gethostname()}_{pod or uuid.uuid4()}"
+
+
+def run_controller(
+    client: KubeClient,
+    settings: ControllerSettings,
+    *,
+    port: int,
+    lease_namespace: str | None,
+) -> int:
+    """Works until SIGTERM or SIGINT.
+
+    Args:
+        client: The API server.
+        settings: The administrator's.
+        port: Of probes and metrics.
+        lease_namespace: Where the lease is held; None to lead without one.
+
+    Returns:
+        The exit code: 1 where leadership was lost, so that the process starts anew.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    controller = Controller(client, settings)
+    leadership = None
+    if lease_namespace is not None:
+        leadership = Leadership(client, lease_namespace, LEASE, settings.identity)
+    # A standby is ready too: it is there to take over.
+    server = serve(port, alive=lambda: True, ready=lambda: True)
+    log.info("kubestudy %s listens on port %d", __version__, server.server_port)
+    metrics.QUEUE.set_function(lambda: len(controller.queue))
+    metrics.STUDIES.set_function(lambda: len(controller.studies))
+
+    code = 0
+    if leadership is None or leadership.acquire(stopping):
+        metrics.LEADER.set(1)
+        if controller.start(stopping):
+            while not stopping.wait(0.2):
+                if leadership is not None and leadership.lost.is_set():
+                    code = 1
+                    break
+        if code:
+            # Another may lead by now: nothing more is written, not even to say goodbye.
+            os._exit(code)
+        controller.stop()
+        if leadership is not None:
+            leadership.release()
+    server.shutdown()
+    log.info("stopped")
+    return code
