@@ -41,9 +41,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class Transition:
-    """A rule about an update, which only the API server can check: CEL with ``oldSelf``."""
+    """A rule about an update, which only the API server can check.
+
+    Attributes:
+        cel: The expression; ``oldSelf`` is the object before.
+        field: The field to name in the error, relative to the model's object.
+        message: What is wrong and what to do.
+    """
 
     cel: str
+    field: str
     message: str
 
 

@@ -221,10 +221,10 @@ def _attach_rules(schema: Schema, model: type[BaseModel]) -> None:
     if issubclass(model, ApiModel):
         rules: list[Schema] = [
             {"rule": r.cel, "message": r.message}
-            | ({"fieldPath": f".{r.field}"} if r.field and "." not in r.field else {})
-            for r in model.rules
+            # Of metadata the schema says nothing, so that no path leads into it.
+            | ({"fieldPath": f".{r.field}"} if r.field and "metadata" not in r.field else {})
+            for r in (*model.rules, *model.transitions)
         ]
-        rules += [{"rule": t.cel, "message": t.message} for t in model.transitions]
         if rules:
             schema["x-kubernetes-validations"] = rules
     for name, field in model.model_fields.items():

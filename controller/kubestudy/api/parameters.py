@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, StrictStr
 from kubestudy.api.base import ApiModel, Rule
 
 MAX_PARAMETERS = 64
-MAX_VALUES = 256
+MAX_VALUES = 128
 
 Number = StrictInt | StrictFloat
 Value = StrictInt | StrictFloat | StrictStr
@@ -57,7 +57,7 @@ class When(ApiModel):
         min_length=1,
         max_length=MAX_VALUES,
         description="Active while the other parameter has one of these numbers.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     choices: list[Annotated[StrictStr, Field(max_length=1024)]] | None = Field(
         default=None,
@@ -95,7 +95,8 @@ class Parameter(ApiModel):
         min_length=1,
         max_length=MAX_VALUES,
         description="The numbers to choose from. Strings go to choices.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        # Not a set: the API server finds a set with a whole number in it unequal to itself.
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     choices: list[Annotated[StrictStr, Field(max_length=1024)]] | None = Field(
         default=None,
@@ -132,6 +133,12 @@ class Parameter(ApiModel):
             ),
             "",
             "must have exactly one of values (numbers), choices (strings), or min and max",
+        ),
+        Rule(
+            "!has(self.values) || self.values.all(v, self.values.exists_one(w, w == v))",
+            lambda s: s.values is None or len(set(s.values)) == len(s.values),
+            "values",
+            "must not hold a number twice",
         ),
         Rule(
             "!has(self.max) || has(self.min)",

@@ -585,8 +585,9 @@ class Study(ApiModel):
         Transition(
             "!has(oldSelf.status) || !has(oldSelf.status.trials)"
             f" || oldSelf.status.trials.created == 0 || {unchanged}",
-            f"spec.{field} cannot be changed once trials exist, since their results would no"
-            " longer compare; make a new Study",
+            f"spec.{field}",
+            "cannot be changed once trials exist, since their results would no longer compare;"
+            " make a new Study",
         )
         for field, unchanged in (
             ("parameters", "self.spec.parameters == oldSelf.spec.parameters"),

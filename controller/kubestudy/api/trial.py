@@ -128,7 +128,7 @@ class Trial(ApiModel):
     status: TrialStatus | None = Field(default=None, description="What became of it.")
 
     transitions: ClassVar = (
-        Transition("self.spec == oldSelf.spec", "the spec of a Trial cannot be changed"),
+        Transition("self.spec == oldSelf.spec", "spec", "of a Trial cannot be changed"),
     )
 
     @property

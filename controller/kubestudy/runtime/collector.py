@@ -8,7 +8,6 @@ stream loses nothing and counts nothing twice.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import threading
