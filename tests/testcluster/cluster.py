@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -223,11 +224,13 @@ class Cluster(ControlPlane):
         path = f"/api/v1/nodes/{node.NAME}"
 
         def named() -> bool:
-            status = self.api.get(path)["status"]
+            found = self.api.get(path)
             gpus = {_GPU: str(GPUS)}
-            if all(gpus.items() <= status[kind].items() for kind in ("capacity", "allocatable")):
+            wanted = {"capacity": gpus, "allocatable": gpus}
+            if found and all(gpus.items() <= found["status"][kind].items() for kind in wanted):
                 return True
-            self.api.patch(f"{path}/status", {"status": {"capacity": gpus, "allocatable": gpus}})
+            with contextlib.suppress(OSError):  # the API server may just be coming back
+                self.api.patch(f"{path}/status", {"status": wanted})
             return False
 
         wait_for(named, what=f"the node has {GPUS} {_GPU}", timeout=30)

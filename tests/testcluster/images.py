@@ -155,9 +155,10 @@ def provide(image: Image, node: Node) -> str:
         The image's tag.
     """
     packages.install(packages.IMAGES)
+    if _imported(image, node):
+        return image.tag  # without waiting for whoever builds another image
     with locked(_lock()):
-        labels = node.image_labels(image.tag)
-        if labels is None or labels.get(_LABEL) != image.digest:
+        if not _imported(image, node):
             _build(image)
             _import(image, node)
     return image.tag
@@ -176,6 +177,11 @@ def _build(image: Image) -> None:
             _buildah("rmi", "--prune")
         with step(f"built {image.tag}"):
             _in_folder(image.make)
+
+
+def _imported(image: Image, node: Node) -> bool:
+    labels = node.image_labels(image.tag) or {}
+    return labels.get(_LABEL) == image.digest
 
 
 def _import(image: Image, node: Node) -> None:
