@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kubestudy.api.base import GROUP, VERSION, ApiModel, nested_model
+from kubestudy.api.base import GROUP, VERSION, ApiModel, Rule, Transition, nested_model
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 
@@ -219,11 +219,12 @@ def _without_union(schema: Schema, where: str) -> Schema:
 def _attach_rules(schema: Schema, model: type[BaseModel]) -> None:
     """Puts each model's CEL rules where its object stands in the schema, depth first."""
     if issubclass(model, ApiModel):
+        said: tuple[Rule | Transition, ...] = (*model.rules, *model.transitions)
         rules: list[Schema] = [
             {"rule": r.cel, "message": r.message}
             # Of metadata the schema says nothing, so that no path leads into it.
             | ({"fieldPath": f".{r.field}"} if r.field and "metadata" not in r.field else {})
-            for r in (*model.rules, *model.transitions)
+            for r in said
         ]
         if rules:
             schema["x-kubernetes-validations"] = rules

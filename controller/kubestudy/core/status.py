@@ -147,10 +147,11 @@ def _time_left(
     """Estimates the time to the end from the mean time of a trial; moves only as trials end."""
     if total is None:
         return None
+    # From the moment that a trial takes its slot: a pod's start costs time too.
     times = [
-        t.status.completion_time - t.status.start_time
+        t.status.completion_time - t.trial.metadata.creation_timestamp
         for t in trials
-        if t.status.completion_time and t.status.start_time and t.state != STOPPED
+        if t.status.completion_time and t.trial.metadata.creation_timestamp and t.state != STOPPED
     ]
     if not times:
         return None
