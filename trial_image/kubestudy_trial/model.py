@@ -1,16 +1,15 @@
 """The model: a pretrained one, changed as the parameters say."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from kubestudy_trial.arguments import Options, take
 from kubestudy_trial.data import Corpus, from_hub
 from kubestudy_trial.failures import DataUnavailable, InvalidArgument
-
-_log = logging.getLogger(__name__)
 
 _PLAIN_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 # Set from the data, or by other arguments.
@@ -120,7 +119,7 @@ def load_model(options: Options, config: Any, changed: Iterable[str]) -> Any:
     try:
         if options.from_scratch:
             return loader.from_config(config)
-        with from_hub(_named(name)):
+        with from_hub(_named(name)), _quiet():
             model, info = loader.from_pretrained(
                 name, config=config, output_loading_info=True, ignore_mismatched_sizes=True
             )
@@ -162,6 +161,18 @@ def load_tokenizer(options: Options, config: Any) -> Any:
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     return tokenizer
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the table of weights that are missing or left over; we check them ourselves."""
+    log = logging.getLogger("transformers")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _named(name: str) -> str:

@@ -61,7 +61,7 @@ class Reporter:
     def __init__(self, environment: Environment):
         self.environment = environment
         self._lock = threading.RLock()  # Re-entrant: a signal handler concludes too.
-        self._seq = 0
+        self._reports = 0
         self._step: int | None = None
         self._series: dict[str, Series] = {}
         self._gauges = _Gauges.serve(environment.metrics_port) if environment.is_leader else None
@@ -110,17 +110,16 @@ class Reporter:
 
     def _print(self, body: dict[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        sys.stdout.write(json.dumps({"seq": self._seq, "time": now} | body) + "\n")
+        sys.stdout.write(json.dumps({"seq": self._reports, "time": now} | body) + "\n")
         sys.stdout.flush()
-        self._seq += 1
+        self._reports += 1
 
     def _write_message(self, reason: str, message: str) -> None:
         path = self.environment.termination_log
         if path is None:
             return
-        text = termination_message(
-            max(self._seq - 1, 0), self._step, self._ranked(), reason, message
-        )
+        seq = self._reports - 1 if self._reports else None
+        text = termination_message(seq, self._step, self._ranked(), reason, message)
         try:
             # The file is bind-mounted, so it can't be replaced. Overwritten first and cut after,
             # it is whole JSON at every instant, and a SIGKILL finds the last report in it.
@@ -148,30 +147,30 @@ class Reporter:
 
 
 def termination_message(
-    seq: int, step: int | None, series: dict[str, Series], reason: str, message: str
+    seq: int | None, step: int | None, series: dict[str, Series], reason: str, message: str
 ) -> str:
     """Build the termination message: ASCII, valid JSON, at most 4,096 bytes.
 
     Args:
-        seq: The number of the last report.
-        step: The last step reported.
+        seq: The number of the last report, if there is one.
+        step: The last step reported, if any was.
         series: The metrics, the important ones first. Those which don't fit are left out.
         reason: CamelCase; empty while the trial runs, and then left out.
         message: For a person; cut when long.
     """
     while len(json.dumps(message)) > _REASON_BYTES:
         message = message[: len(message) * 9 // 10 - 1].removesuffix("…") + "…"
-    body: dict[str, Any] = {"seq": seq} | ({} if step is None else {"step": step})
-    tail = {"reason": reason, "message": message} if reason else {}
+    body = {name: at for name, at in (("seq", seq), ("step", step)) if at is not None}
+    tail: dict[str, Any] = {"reason": reason, "message": message} if reason else {}
     metrics: dict[str, Any] = {}
-    room = MESSAGE_BYTES - len(json.dumps(body | {"metrics": {}} | tail))
+    room = MESSAGE_BYTES - len(json.dumps({**body, "metrics": {}, **tail}))
     for name, values in series.items():
         shown = values.as_json()
         need = len(json.dumps({name: shown}))  # Two braces stand for a comma and a space.
         if need <= room:
             metrics[name] = shown
             room -= need
-    return json.dumps(body | {"metrics": metrics} | tail)
+    return json.dumps({**body, "metrics": metrics, **tail})
 
 
 class _Gauges:

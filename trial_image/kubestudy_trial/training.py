@@ -37,7 +37,7 @@ def train(argv: Sequence[str]) -> None:
 
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     training_types = arguments.declared_types(transformers.TrainingArguments)
     given = arguments.rename(given, {*training_types, *arguments.declared_types(Options)})
