@@ -39,7 +39,7 @@ for _value, _spellings in (
         _WORDS |= {_word: _value, _word.capitalize(): _value, _word.upper(): _value}
 for _sign, _number in (("", math.inf), ("+", math.inf), ("-", -math.inf)):
     _WORDS |= {f"{_sign}.{w}": _number for w in ("inf", "Inf", "INF")}
-_WORDS |= {w: math.nan for w in (".nan", ".NaN", ".NAN")}
+_WORDS |= dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)
 
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INTEGERS = (
@@ -98,7 +98,7 @@ def load_all(text: str) -> list[Document]:
         loader = _Loader(text)
         try:
             while loader.check_node():
-                node = loader.get_node()
+                node: Any = loader.get_node()
                 data = loader.construct_document(node)
                 if data is not None:
                     documents.append(Document(data, node.start_mark.line + 1))
@@ -109,8 +109,8 @@ def load_all(text: str) -> list[Document]:
         raise ManifestError(
             ", ".join(p for p in parts if p), error.problem_mark or error.context_mark
         ) from error
-    except yaml.YAMLError as error:  # A character that YAML does not allow.
-        raise ManifestError(" ".join(str(error).split())) from error
+    except yaml.YAMLError as error:
+        raise ManifestError("a character that YAML does not allow") from error
     except RecursionError as error:
         raise ManifestError("is nested too deeply") from error
     return documents
@@ -142,7 +142,7 @@ def plain(text: str) -> Any:
         return _WORDS[text]
     if text[0] == ".":
         return _float(text, text) if _FLOAT.fullmatch(text) else text
-    if not (text[0] in "+-" or text[0].isascii() and text[0].isdigit()):
+    if not (text[0] in "+-" or (text[0].isascii() and text[0].isdigit())):
         return text
     digits = text.replace("_", "")
     for pattern, base in _INTEGERS:
@@ -262,7 +262,7 @@ class _Dumper(_BaseDumper):
     """Quotes every string that kubectl, or any usual YAML reader, would take for something else."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        usual: str = super().resolve(kind, value, implicit)
+        usual: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         if kind is yaml.ScalarNode and implicit[0] and usual == _STR:
             return _tag_of(value)
         return usual
