@@ -1,7 +1,7 @@
-"""Writes the generated manifests: the CRDs from the models, and install.yaml from its parts.
+"""Writes what is generated from the models: the CRDs, install.yaml and the reference page.
 
-    python manifests/generate.py          # writes them
-    python manifests/generate.py --check  # fails where they are not current
+python manifests/generate.py          # writes them
+python manifests/generate.py --check  # fails where they are not current
 """
 
 from __future__ import annotations
@@ -37,8 +37,55 @@ def generated() -> dict[Path, str]:
     }
     files = {HERE / "crds" / name: NOTICE + text for name, text in crds.items()}
     parts = [(HERE / "controller" / f"{part}.yaml").read_text() for part in PARTS]
+    files[HERE.parent / "docs" / "reference.md"] = reference()
     files[HERE / "install.yaml"] = NOTICE + "---\n".join([*crds.values(), *parts])
     return files
+
+
+def reference() -> str:
+    """Returns the page that lists every field."""
+    lines = [
+        "# Reference: every field of Study and Trial",
+        "",
+        "Generated from the models by `make generate`. `kubectl explain study.spec --recursive` says",
+        "the same. A field with a `*` is required.",
+    ]
+    for crd in custom_resource_definitions().values():
+        kind = crd["spec"]["names"]["kind"]
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        for part in ("spec", "status"):
+            lines += [
+                "",
+                f"## {kind} {part}",
+                "",
+                "| field | type | meaning |",
+                "| --- | --- | --- |",
+            ]
+            lines += _rows(schema["properties"][part], "")
+    return "\n".join(lines) + "\n"
+
+
+def _rows(schema: dict[str, Any], path: str) -> list[str]:
+    rows = []
+    for name, field in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        star = "*" if name in schema.get("required", ()) else ""
+        inner = field.get("items", field)
+        kind = " or ".join(f"`{v}`" for v in inner.get("enum", ())) or inner.get("type", "any")
+        if field["type"] == "array":
+            kind, here = f"list of {kind}", f"{here}[]"
+        bounds = [
+            f"{word} {inner[key]}"
+            for key, word in (("minimum", "from"), ("maximum", "to"))
+            if key in inner
+        ]
+        if "default" in field and not isinstance(field["default"], dict):
+            bounds.append(f"default `{yaml.safe_dump(field['default']).splitlines()[0]}`")
+        detail = f" ({', '.join(bounds)})" if bounds else ""
+        text = field.get("description", "").replace("|", "\\|")
+        rows.append(f"| `{here}`{star} | {kind}{detail} | {text} |")
+        rows += _rows(inner, here)
+    return rows
 
 
 def main() -> int:

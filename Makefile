@@ -1,0 +1,102 @@
+# kubestudy: `make run` runs the main job on this machine, `make test` all tests. Both do their own
+# set-up: Python environments in .venv and .venv-trial, the example data in data/, and for the tests
+# a Kubernetes cluster built from Go modules and Debian packages, cached in ~/.cache/kubestudy.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+TRIAL := .venv-trial/bin
+PIP := -m pip --disable-pip-version-check --no-input
+CLUSTER := $(PYTHON) -m tests.testcluster
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format generate lock cluster-up cluster-down bench clean \
+	test-unit test-cli test-examples test-trial test-apiserver test-e2e
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: .venv/ready .venv-trial/ready data/NOTICE.txt ## Tune a small real BERT on real news texts, on this machine
+	PATH="$(CURDIR)/$(TRIAL):$$PATH" $(BIN)/kubestudy run manifests/examples/news-grid.yaml
+
+setup: .venv/ready .venv-trial/ready data/NOTICE.txt ## Make the environments and the example data
+
+# The cheap and telling ones first.
+test: test-unit test-cli test-trial test-examples test-apiserver test-e2e ## Run all tests (with all set-up; under 40 minutes)
+
+test-unit: .venv/ready ## Test the core, the algorithms and the API models (seconds)
+	$(PYTEST) tests/unit
+
+test-cli: .venv/ready ## Test the command line and local runs
+	$(PYTEST) tests/cli
+
+test-trial: .venv-trial/ready data/NOTICE.txt ## Test the trial package with the real Trainer
+	$(TRIAL)/python -m pytest tests/trial
+
+test-examples: .venv/ready .venv-trial/ready data/NOTICE.txt ## Run every example
+	PATH="$(CURDIR)/$(TRIAL):$$PATH" $(PYTEST) tests/examples
+
+test-apiserver: .venv/ready ## Test the API and the controller on a real API server
+	$(PYTEST) tests/apiserver
+
+test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
+	$(PYTEST) tests/e2e
+
+check: .venv/ready ## Lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manifests/generate.py --check
+
+format: .venv/ready ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: .venv/ready ## Write the generated manifests
+	$(BIN)/python manifests/generate.py
+
+bench: .venv/ready ## Measure the overhead on the test cluster
+	$(BIN)/python -m bench.overhead
+
+cluster-up: ## Bring up a one-node Kubernetes on this machine (Debian, root, Go)
+	$(CLUSTER) up
+
+cluster-down: ## Take it down and leave nothing behind
+	$(CLUSTER) down
+
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade
+lock: .venv/ready ## Pin the newest versions of all dependencies
+	$(BIN)/python $(PIP) install -q uv
+	$(COMPILE) --extra controller pyproject.toml -o requirements.lock
+	$(COMPILE) --extra controller --group dev pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --group test -o requirements-test.lock
+	$(COMPILE) --extra trainer trial_image/pyproject.toml -o trial_image/requirements.lock
+
+clean: ## Remove environments, caches, data and results
+	rm -rf .venv .venv-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+		data results
+
+# An environment is ready when all of it is in; one that was cut off is made anew.
+VENV = rm -rf $(@D) && $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "kubestudy needs Python 3.11 to 3.13; set PYTHON=...")' \
+	&& { $(PYTHON) -m venv $(@D) || { apt-get update -q && apt-get install -yq python3-venv && $(PYTHON) -m venv $(@D); }; }
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	$(VENV)
+	$(BIN)/python $(PIP) install -q --require-hashes -r requirements-dev.lock
+	$(BIN)/python $(PIP) install -q --no-deps -e .
+	@touch $@
+
+.venv-trial/ready: trial_image/requirements.lock requirements-test.lock trial_image/pyproject.toml
+	$(VENV)
+	@echo "Installing torch and transformers (3 GB; a few minutes)..."
+	$(TRIAL)/python $(PIP) install -q --require-hashes -r trial_image/requirements.lock
+	$(TRIAL)/python $(PIP) install -q --require-hashes -r requirements-test.lock
+	$(TRIAL)/python $(PIP) install -q --no-deps -e trial_image
+	@touch $@
+
+data/NOTICE.txt: manifests/examples/prepare_data.py
+	$(PYTHON) manifests/examples/prepare_data.py data
+	@touch $@
