@@ -1,0 +1,495 @@
+"""A cluster in memory: carries out plans action by action, and watches that no promise is broken.
+
+The world (Study, Trials, Jobs, pods, logs) moves on its own: a Job controller, a kubelet, a
+garbage collector and people who edit and delete. The controller under test sees it through caches
+that may lag behind the world but never behind the controller's own writes, and it may die between
+any two actions; then its caches and what it has read of the logs are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from kubestudy.api.meta import is_true, rfc3339
+from kubestudy.api.study import Study
+from kubestudy.api.trial import Trial
+from kubestudy.core.decide import decide
+from kubestudy.core.facts import RunReport
+from kubestudy.core.plan import (
+    CreateTrial,
+    Plan,
+    Snapshot,
+    StartRun,
+    StopRun,
+    SuspendRun,
+    WriteTrialStatus,
+)
+from kubestudy.sources.log_lines import LineReader
+from kubestudy.workloads import job as jobs_of
+from tests.unit.build import T0
+
+COLLECTIONS = ("study", "trials", "jobs", "pods")
+Object = dict[str, Any]
+
+
+class Crash(Exception):
+    """The controller dies."""
+
+
+class BrokenPromise(AssertionError):
+    """Something happened that must never happen."""
+
+
+def value_of(parameters: dict[str, Any]) -> float:
+    """What a trial with these parameters measures: an arbitrary function with ties."""
+    return round(sum(len(str(v)) * 7 % 5 + hash_of(str(v)) % 4 for v in parameters.values()), 3)
+
+
+def hash_of(text: str) -> int:
+    """A hash that is the same in every process."""
+    return sum(ord(c) * (i + 1) for i, c in enumerate(text))
+
+
+def as_go_writes(value: Any) -> Any:
+    """JSON data as the API server gives it back: a whole number has no point."""
+    if isinstance(value, dict):
+        return {k: as_go_writes(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [as_go_writes(v) for v in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+M = TypeVar("M", Study, Trial)
+
+
+def stored(model: M) -> M:
+    """A model after its way through the API server; what it cannot hold is an error."""
+    text = json.dumps(model.to_json(), allow_nan=False)
+    return type(model).model_validate(as_go_writes(json.loads(text)))
+
+
+def clone(value: Any) -> Any:
+    """A copy that shares nothing that could be changed in place."""
+    return pickle.loads(pickle.dumps(value)) if isinstance(value, dict) else value
+
+
+def is_over(pod: Object) -> bool:
+    return pod["status"]["phase"] in ("Succeeded", "Failed")
+
+
+def job_ended(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return any(c["type"] in ("Complete", "Failed") for c in conditions)
+
+
+@dataclass
+class FakeCluster:
+    """The world and, through lagging caches, what the controller sees of it."""
+
+    study: Study
+    seconds: float = 0.0
+    trials: dict[str, Trial] = field(default_factory=dict)
+    jobs: dict[str, Object] = field(default_factory=dict)
+    pods: dict[str, Object] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
+
+    writes: Counter[str] = field(default_factory=Counter)
+    conflicts: int = 0
+    hands_off: bool = True
+
+    _serial: int = 0
+    _lagging: set[str] = field(default_factory=set)
+    _cache: dict[str, Any] = field(default_factory=dict)
+    _read: dict[str, RunReport] = field(default_factory=dict)
+    _suggested: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _finished: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    @property
+    def now(self):
+        return T0 + timedelta(seconds=self.seconds)
+
+    # What the controller sees and does.
+
+    def restart(self) -> None:
+        """A new process: its caches are fresh lists, and no log has been read."""
+        self._lagging.clear()
+        self._read.clear()
+        self._cache = {c: self._copy(c) for c in COLLECTIONS}
+
+    def lag(self, collection: str) -> None:
+        """From now on, the controller sees no news of one collection but its own writes."""
+        self._sync()
+        self._lagging.add(collection)
+
+    def catch_up(self) -> None:
+        self._lagging.clear()
+
+    def snapshot(self) -> Snapshot:
+        """What the controller sees now."""
+        self._sync()
+        seen = self._cache
+        pods_of: dict[str, list[Object]] = {}
+        for pod in seen["pods"].values():
+            pods_of.setdefault(pod["metadata"]["ownerReferences"][0]["uid"], []).append(pod)
+        runs = [
+            jobs_of.observe(job, pods_of.get(job["metadata"]["uid"], []))
+            for job in seen["jobs"].values()
+        ]
+        uid = seen["study"].metadata.uid
+        trials = [t for t in seen["trials"].values() if t.metadata.owner.uid == uid]
+        return Snapshot(
+            seen["study"],
+            sorted(trials, key=lambda t: t.spec.index),
+            sorted((r for r in runs if r is not None), key=lambda r: r.key),
+            dict(self._read),
+            self.now,
+        )
+
+    def reconcile(self, crash_after: int | None = None) -> Plan:
+        """Decides and acts; with ``crash_after``, dies after so many writes."""
+        snapshot = self.snapshot()
+        plan = decide(snapshot)
+        try:
+            self._apply(plan, crash_after)
+        except Crash:
+            self.restart()
+        return plan
+
+    def _apply(self, plan: Plan, crash_after: int | None) -> None:
+        steps: list[Callable[[], None]] = [
+            lambda action=action: self._carry_out(action) for action in plan.actions
+        ]
+        if plan.status is not None:
+            steps.append(lambda: self._write_study_status(plan))
+        for done, step in enumerate(steps):
+            if done == crash_after:
+                raise Crash
+            step()
+            self.check()
+        if crash_after is not None and crash_after >= len(steps):
+            raise Crash
+
+    def _carry_out(self, action: Any) -> None:
+        self.writes[type(action).__name__] += 1
+        match action:
+            case CreateTrial(trial):
+                self._create_trial(trial)
+            case StartRun(run):
+                self._start(run)
+            case StopRun(_, name):
+                if name in self.jobs:
+                    self.delete_job(name)
+            case SuspendRun(_, name, suspend):
+                if name in self.jobs:
+                    self._promise_slots(self.jobs[name] if not suspend else None)
+                    self.jobs[name]["spec"]["suspend"] = suspend
+                    self._through("jobs", name)
+            case WriteTrialStatus(name, status):
+                self._write_trial_status(name, status)
+            case _:
+                raise AssertionError(action)
+
+    def _create_trial(self, trial: Trial) -> None:
+        name, index = trial.metadata.name, trial.spec.index
+        if name in self.trials:
+            owner = self.trials[name].metadata.owner
+            if owner is None or owner.uid != self.study.metadata.uid:
+                self.conflicts += 1
+                return
+        else:
+            meta = trial.metadata.model_copy(
+                update={"uid": self._uid("trial"), "creation_timestamp": self.now}
+            )
+            self.trials[name] = stored(trial.model_copy(update={"metadata": meta}))
+            known = self._suggested.setdefault(index, trial.spec.parameters)
+            if known != trial.spec.parameters:
+                raise BrokenPromise(f"trial {index} was suggested as {known} and now anew")
+        self._through("trials", name)
+
+    def _start(self, run: Any) -> None:
+        trial = self._cache["trials"].get(run.trial)
+        if trial is None:
+            raise BrokenPromise(f"a run of the unknown trial {run.trial} was started")
+        job = jobs_of.build(self._cache["study"], trial, run, jobs_of.JobSettings())
+        name = job["metadata"]["name"]
+        if name in self.jobs:
+            owner = self.jobs[name]["metadata"]["ownerReferences"][0]["uid"]
+            if owner != trial.metadata.uid:
+                self.conflicts += 1
+                return
+        else:
+            if trial.finished:
+                raise BrokenPromise(f"a run of the finished trial {run.trial} was started")
+            self._promise_slots(job)
+            job["metadata"] |= {"uid": self._uid("job"), "creationTimestamp": rfc3339(self.now)}
+            job["status"] = {}
+            self.jobs[name] = job
+        self._through("jobs", name)
+
+    def _promise_slots(self, starting: Object | None) -> None:
+        if starting is None:
+            return
+        allowed = self._cache["study"].spec.budget.parallelism
+        active = [j for j in self.jobs.values() if self.is_active(j) and j is not starting]
+        if len(active) >= allowed:
+            raise BrokenPromise(f"{len(active) + 1} runs with parallelism {allowed}")
+
+    def _write_trial_status(self, name: str, status: Any) -> None:
+        known = self._cache["trials"].get(name)
+        trial = self.trials.get(name)
+        if trial is None or known is None or known.metadata.uid != trial.metadata.uid:
+            return  # the API server refuses a status for another UID
+        if trial.finished and trial.status != status:
+            raise BrokenPromise(f"the status of finished trial {name} was written again")
+        self.writes[f"status of {name}"] += 1
+        self.trials[name] = stored(trial.model_copy(update={"status": status}))
+        self._through("trials", name)
+
+    def _write_study_status(self, plan: Plan) -> None:
+        self.writes["StudyStatus"] += 1
+        self.study = stored(self.study.model_copy(update={"status": plan.status}))
+        self._through("study", None)
+
+    def _copy(self, collection: str) -> Any:
+        if collection == "study":
+            return self.study  # models are never changed in place
+        if collection == "trials":
+            return dict(self.trials)
+        return clone(getattr(self, collection))
+
+    def _sync(self) -> None:
+        for collection in COLLECTIONS:
+            if collection not in self._lagging:
+                self._cache[collection] = self._copy(collection)
+
+    def _through(self, collection: str, name: str | None) -> None:
+        """What the server answers to a write goes into the cache."""
+        if collection == "study":
+            self._cache["study"] = self.study
+        else:
+            self._cache[collection][name] = clone(getattr(self, collection)[name])
+
+    # What the world does.
+
+    def is_active(self, job: Object) -> bool:
+        """Whether a Job has, or will have, a pod at work."""
+        if job_ended(job) or job["spec"].get("suspend"):
+            return any(not is_over(p) for p in self.pods_of(job))
+        pods = self.pods_of(job)
+        return not pods or not all(is_over(p) and not is_disrupted(p) for p in pods)
+
+    def pods_of(self, job: Object) -> list[Object]:
+        uid = job["metadata"].get("uid")
+        return [
+            p for p in self.pods.values() if p["metadata"]["ownerReferences"][0]["uid"] == uid
+        ]
+
+    def tick(self) -> None:
+        """One round of the Job controller and the garbage collector."""
+        uids = {t.metadata.uid for t in self.trials.values()}
+        for name, job in list(self.jobs.items()):
+            if job["metadata"]["ownerReferences"][0]["uid"] not in uids:
+                job["metadata"]["deletionTimestamp"] = rfc3339(self.now)
+            pods = self.pods_of(job)
+            if job["metadata"].get("deletionTimestamp"):
+                for pod in pods:
+                    del self.pods[pod["metadata"]["name"]]
+                del self.jobs[name]
+            elif not job_ended(job):
+                self._control(job, pods)
+        self.check()
+
+    def _control(self, job: Object, pods: list[Object]) -> None:
+        if job["spec"].get("suspend"):
+            for pod in pods:
+                del self.pods[pod["metadata"]["name"]]
+            job["status"].pop("startTime", None)
+            return
+        job["status"].setdefault("startTime", self.seconds)
+        phases = [p["status"]["phase"] for p in pods if not is_disrupted(p)]
+        limit = job["spec"].get("activeDeadlineSeconds")
+        if "Succeeded" in phases:
+            self._end(job, "Complete", None)
+        elif "Failed" in phases:
+            self._end(job, "Failed", "BackoffLimitExceeded")
+        elif limit is not None and self.seconds - job["status"]["startTime"] >= limit:
+            self._end(job, "Failed", "DeadlineExceeded")
+            for pod in pods:
+                if not is_over(pod):
+                    self.end_pod(pod, 143, deleted=True)
+        elif not phases:
+            self._make_pod(job)
+        for pod in pods:
+            if pod["metadata"].get("deletionTimestamp") and is_over(pod):
+                del self.pods[pod["metadata"]["name"]]
+
+    def _make_pod(self, job: Object) -> None:
+        uid = self._uid("pod")
+        name = f"{job['metadata']['name']}-{uid}"
+        template = job["spec"]["template"]
+        self.pods[name] = {
+            "metadata": {
+                "name": name,
+                "uid": uid,
+                "creationTimestamp": rfc3339(self.now),
+                "ownerReferences": [{"controller": True, "uid": job["metadata"]["uid"]}],
+            },
+            "spec": clone(template["spec"]),
+            "status": {"phase": "Pending"},
+        }
+        self.logs[uid] = []
+
+    def _end(self, job: Object, type_: str, reason: str | None) -> None:
+        job["status"]["conditions"] = [
+            {
+                "type": type_,
+                "status": "True",
+                "reason": reason,
+                "message": f"the Job says {reason}",
+                "lastTransitionTime": rfc3339(self.now),
+            }
+        ]
+
+    def start_pod(self, pod: Object) -> None:
+        state = {"running": {"startedAt": rfc3339(self.now)}}
+        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "trial"}]}
+        pod["status"]["containerStatuses"][0]["state"] = state
+
+    def end_pod(
+        self, pod: Object, code: int, deleted: bool = False, disrupted: bool = False
+    ) -> None:
+        """The pod's container ends; with code 0 it has reported its value."""
+        containers = pod["status"].get("containerStatuses") or [{}]
+        started = (containers[0].get("state") or {}).get("running", {}).get("startedAt")
+        if code == 0:
+            env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+            parameters = json.loads(env["KUBESTUDY_PARAMETERS"])
+            line = json.dumps({"seq": 0, "step": 1, "accuracy": value_of(parameters)})
+            self.logs[pod["metadata"]["uid"]].append(line)
+        pod["status"] = {
+            "phase": "Succeeded" if code == 0 else "Failed",
+            "containerStatuses": [
+                {
+                    "name": "trial",
+                    "state": {
+                        "terminated": {
+                            "exitCode": code,
+                            "reason": "Completed" if code == 0 else "Error",
+                            "startedAt": started or rfc3339(self.now),
+                            "finishedAt": rfc3339(self.now),
+                        }
+                    },
+                }
+            ],
+        }
+        if deleted:
+            pod["metadata"]["deletionTimestamp"] = rfc3339(self.now)
+        if disrupted:
+            pod["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}]
+
+    def read_log(self, pod: Object) -> None:
+        """The controller reads all that a pod said; only an ended one is read to its end."""
+        report = RunReport(curve_metric="accuracy")
+        reader = LineReader(self.study.spec)
+        for line in self.logs[pod["metadata"]["uid"]]:
+            observation = reader.read(line)
+            if observation is not None:
+                report.add(observation)
+        if is_over(pod):
+            report.close(None)
+        self._read[pod["metadata"]["uid"]] = report
+
+    # What people do.
+
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """A user edits the spec."""
+        document = self.study.to_json()
+        change(document["spec"])
+        document["metadata"]["generation"] = (self.study.metadata.generation or 0) + 1
+        self.study = Study.model_validate(document)
+
+    def delete_job(self, name: str) -> None:
+        self.jobs[name]["metadata"]["deletionTimestamp"] = rfc3339(self.now)
+
+    def delete_trial(self, name: str) -> None:
+        self.hands_off = False
+        self._finished.pop(self.trials[name].metadata.uid, None)
+        del self.trials[name]
+
+    # What must never happen.
+
+    def check(self) -> None:
+        """Raises where a promise is broken."""
+        indexes = [t.spec.index for t in self.trials.values()]
+        if len(indexes) != len(set(indexes)):
+            raise BrokenPromise(f"two trials have one index: {sorted(indexes)}")
+        at_work = Counter(
+            j["metadata"]["ownerReferences"][0]["uid"]
+            for j in self.jobs.values()
+            if self.is_active(j)
+        )
+        if twice := [uid for uid, n in at_work.items() if n > 1]:
+            raise BrokenPromise(f"{twice} runs twice at once")
+        for trial in self.trials.values():
+            if trial.spec.parameters != self._suggested[trial.spec.index]:
+                raise BrokenPromise(f"the suggestion of {trial.metadata.name} has changed")
+            if trial.finished:
+                before = self._finished.setdefault(trial.metadata.uid, trial.status)
+                if before != trial.status:
+                    raise BrokenPromise(f"{trial.metadata.name} was finished and has changed")
+        status = self.study.status
+        if status and self.study.ended and at_work and not self._continued():
+            raise BrokenPromise(f"the Study has ended and {dict(at_work)} go on")
+        ends = [is_true(status.conditions, t) for t in ("Complete", "Failed")] if status else []
+        if all(ends) and ends:
+            raise BrokenPromise("the Study is both Complete and Failed")
+
+    def _continued(self) -> bool:
+        """Whether the spec was changed after the end was told, so that it may go on."""
+        assert self.study.status is not None
+        return self.study.status.observed_generation != self.study.metadata.generation
+
+    # To the end.
+
+    def drive(self, rounds: int = 400) -> None:
+        """Lets everything that can happen happen, until nothing is left to do."""
+        self.catch_up()
+        idle = 0
+        for _ in range(rounds):
+            plan = self.reconcile()
+            before = self._everything()
+            self.tick()
+            for pod in list(self.pods.values()):
+                if pod["status"]["phase"] == "Pending":
+                    self.start_pod(pod)
+                elif pod["status"]["phase"] == "Running":
+                    self.end_pod(pod, 0)
+                self.read_log(pod)
+            self.seconds += 3
+            quiet = not plan.actions and plan.status is None
+            idle = idle + 1 if quiet and before == self._everything() else 0
+            if idle > 3:
+                return
+        raise BrokenPromise(f"no rest after {rounds} rounds; the last plan was {plan}")
+
+    def _everything(self) -> Any:
+        return self.study, dict(self.trials), clone(self.jobs), clone(self.pods)
+
+    def _uid(self, kind: str) -> str:
+        self._serial += 1
+        return f"{kind}{self._serial}"
+
+
+def is_disrupted(pod: Object) -> bool:
+    return any(c["type"] == "DisruptionTarget" for c in pod["status"].get("conditions") or ())
