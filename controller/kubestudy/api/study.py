@@ -129,10 +129,11 @@ class Algorithm(ApiModel):
     """How configurations are suggested."""
 
     type: str = Field(
+        default="TPE",
         min_length=1,
         max_length=63,
         pattern=r"^[A-Za-z][A-Za-z0-9\-]*$",
-        description="Name of the algorithm, such as Grid or Random.",
+        description="Name of the algorithm, such as Grid, Random or TPE.",
     )
     seed: StrictInt | None = Field(
         default=None,
@@ -443,7 +444,9 @@ class StudySpec(ApiModel):
         description="The search space.",
         json_schema_extra=list_map("name"),
     )
-    algorithm: Algorithm = Field(description="How configurations are suggested.")
+    algorithm: Algorithm = Field(
+        default_factory=Algorithm, description="How configurations are suggested; by TPE if unsaid."
+    )
     early_stopping: EarlyStopping | None = Field(
         default=None, description="Stops running trials that are not worth finishing."
     )
@@ -592,12 +595,13 @@ class Study(ApiModel):
         for field, unchanged in (
             ("parameters", "self.spec.parameters == oldSelf.spec.parameters"),
             ("objectives", "self.spec.objectives == oldSelf.spec.objectives"),
-            ("algorithm", "self.spec.algorithm == oldSelf.spec.algorithm"),
-            (
-                "crossValidation",
-                "has(self.spec.crossValidation) == has(oldSelf.spec.crossValidation) &&"
-                " (!has(self.spec.crossValidation) ||"
-                " self.spec.crossValidation == oldSelf.spec.crossValidation)",
+            *(
+                (
+                    field,
+                    f"(has(self.spec.{field}) ? has(oldSelf.spec.{field}) &&"
+                    f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
+                )
+                for field in ("algorithm", "crossValidation")
             ),
         )
     )

@@ -1,0 +1,192 @@
+"""The history of a Study as an Optuna study in memory, kept between suggestions.
+
+What is kept is a cache and nothing else: it always equals the study that would be built anew from
+the history sorted by index, so that a restart changes no suggestion. Building a study of 10,000
+trials takes a second; keeping up with what changed takes next to nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from kubestudy.algorithms.base import Observed
+from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.parameters import Assignment, Value
+from kubestudy.api.study import Direction, Objective
+
+if TYPE_CHECKING:
+    import optuna
+
+KEPT_STUDIES = 64
+"""How many Studies are kept; one more, and the one used longest ago is let go."""
+
+
+def seed_of_suggestion(seed: int, index: int) -> int:
+    """The seed of the sampler that makes one suggestion; Optuna takes 32 bits."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:4])
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension as Optuna sees it.
+
+    Listed numbers are places on an ordered axis, so that a sampler knows neighbours; strings are
+    a category.
+    """
+
+    dimension: Dimension
+
+    @cached_property
+    def _places(self) -> list[Value] | None:
+        listed = self.dimension.parameter.values
+        return None if listed is None else sorted(listed, key=float)
+
+    @cached_property
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """The distribution of the dimension's values."""
+        from optuna.distributions import (
+            CategoricalDistribution,
+            FloatDistribution,
+            IntDistribution,
+        )
+
+        p = self.dimension.parameter
+        if p.choices is not None:
+            return CategoricalDistribution(p.choices)
+        if self._places is not None:
+            return IntDistribution(0, len(self._places) - 1)
+        assert p.min is not None and p.max is not None
+        if p.is_int:
+            step = int(p.step or 1)
+            high = int(p.min) + (int(p.max) - int(p.min)) // step * step
+            return IntDistribution(int(p.min), high, log=self.dimension.is_log, step=step)
+        if p.step is not None:
+            # Places again: a sum of steps in floating point would miss the exact values.
+            return IntDistribution(0, (self.dimension.size or 1) - 1)
+        return FloatDistribution(float(p.min), float(p.max), log=self.dimension.is_log)
+
+    def value(self, internal: Any) -> Value:
+        """The parameter's value for one of Optuna's."""
+        p = self.dimension.parameter
+        if self._places is not None:
+            return p.typed(self._places[internal])
+        if p.choices is None and not p.is_int and p.step is not None:
+            return self.dimension.at(internal)
+        return p.typed(internal)
+
+    def internal(self, value: Value) -> Any:
+        """Optuna's value for one of the parameter's."""
+        p = self.dimension.parameter
+        if self._places is not None:
+            return self._places.index(value)
+        if p.choices is None and not p.is_int and p.step is not None:
+            return round((float(value) - float(p.min or 0)) / float(p.step))
+        return p.typed(value)
+
+
+class OptunaHistory:
+    """Suggests points by an Optuna sampler that is made afresh for each.
+
+    Args:
+        space: The search space.
+        seed: The Study's seed.
+        objectives: What it optimises.
+        sampler: Makes a sampler from its seed.
+    """
+
+    _kept: ClassVar[OrderedDict[Any, _Mirror]] = OrderedDict()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        objectives: Sequence[Objective],
+        sampler: Callable[[int], optuna.samplers.BaseSampler],
+    ):
+        self._space, self._seed, self._sampler = space, seed, sampler
+        self._directions = tuple(o.direction for o in objectives) or (Direction.MINIMIZE,)
+        parameters = tuple(d.parameter.model_dump_json() for d in space.dimensions)
+        self._key = (parameters, seed, self._directions)
+
+    def suggest(self, index: int, history: Sequence[Observed]) -> Assignment:
+        """Suggests the point of a trial from all other trials, sorted by index."""
+        with self._lock:
+            mirror = self._kept.pop(self._key, None)
+            if mirror is None or not mirror.follow(history):
+                mirror = _Mirror(self._space, self._directions)
+                mirror.follow(history)
+            self._kept[self._key] = mirror
+            while len(self._kept) > KEPT_STUDIES:
+                self._kept.popitem(last=False)
+            return mirror.ask(index, self._sampler(seed_of_suggestion(self._seed, index)))
+
+
+class _Mirror:
+    """An Optuna study that holds a history."""
+
+    def __init__(self, space: SearchSpace, directions: Sequence[Direction]):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._axes = {d.name: Axis(d) for d in space.dimensions}
+        self._study = optuna.create_study(
+            directions=["maximize" if d == Direction.MAXIMIZE else "minimize" for d in directions]
+        )
+        self._known: list[Observed] = []
+
+    def follow(self, history: Sequence[Observed]) -> bool:
+        """Takes what is new; False if this study cannot become that history any more."""
+        if len(history) < len(self._known):
+            return False
+        for number, (known, now) in enumerate(zip(self._known, history, strict=False)):
+            if known == now:
+                continue
+            over = known.values is not None or known.failed
+            if over or (known.index, known.assignment) != (now.index, now.assignment):
+                return False
+            self._finish(number, now)
+        for new in history[len(self._known) :]:
+            self._study.add_trial(self._frozen(new))
+            self._known.append(new)
+        return True
+
+    def ask(self, index: int, sampler: optuna.samplers.BaseSampler) -> Assignment:
+        """Suggests a point, and takes it for a trial that runs from now on."""
+        self._study.sampler = sampler
+        trial = self._study.ask({name: axis.distribution for name, axis in self._axes.items()})
+        point = {name: axis.value(trial.params[name]) for name, axis in self._axes.items()}
+        self._known.append(Observed(index, point))
+        return point
+
+    def _finish(self, number: int, observed: Observed) -> None:
+        from optuna.trial import TrialState
+
+        storage, study_id = self._study._storage, self._study._study_id
+        storage.set_trial_state_values(
+            storage.get_trial_id_from_study_id_trial_number(study_id, number),
+            TrialState.FAIL if observed.values is None else TrialState.COMPLETE,
+            observed.values,
+        )
+        self._known[number] = observed
+
+    def _frozen(self, observed: Observed) -> optuna.trial.FrozenTrial:
+        from optuna.trial import TrialState, create_trial
+
+        state = TrialState.RUNNING
+        if observed.values is not None:
+            state = TrialState.COMPLETE
+        elif observed.failed:
+            state = TrialState.FAIL
+        return create_trial(
+            state=state,
+            values=observed.values,
+            params={n: self._axes[n].internal(v) for n, v in observed.assignment.items()},
+            distributions={n: self._axes[n].distribution for n in observed.assignment},
+        )
