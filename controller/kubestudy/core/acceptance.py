@@ -15,6 +15,9 @@ from kubestudy.api.study import LogFormat, SourceType, Study, StudySpec
 from kubestudy.api.validation import FieldError
 from kubestudy.core import placeholders
 
+# What users of other tools write; any other ${...} is a shell's, and none of our business.
+_ALMOST_PARAMETERS = ("trialParameters", "parameter", "params", "param")
+
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
 # What the controller itself puts into a pod template or decides about it.
@@ -115,11 +118,12 @@ def _placeholders(spec: StudySpec) -> Iterator[FieldError]:
     known = set(spec.parameter)
     for field, template in _templates(spec):
         for name in placeholders.names(template):
-            plain = name.removeprefix("parameters.")
-            if not name.startswith("parameters."):
-                hint = f"; write ${{parameters.{plain}}}" if plain in known else ""
-                yield FieldError(field, f"unknown placeholder ${{{name}}}{hint}")
-            elif plain not in known:
+            prefix, dot, plain = name.partition(".")
+            if prefix in _ALMOST_PARAMETERS and dot:
+                yield FieldError(
+                    field, f"unknown placeholder ${{{name}}}; write ${{parameters.{plain}}}"
+                )
+            elif prefix == "parameters" and dot and plain not in known:
                 yield FieldError(
                     field,
                     f"placeholder ${{{name}}} names no parameter{_did_you_mean(plain, known)};"
