@@ -1,0 +1,88 @@
+"""A real API server with its controllers, but no node: etcd, schemas, RBAC, Jobs, collection."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.controller_process import ROOT, ControllerProcess
+from tests.support.kubectl import Namespace
+from tests.support.surroundings import give_up
+from tests.support.waiting import until
+from tests.testcluster import ControlPlane, binaries, reason_unavailable
+
+ACCOUNT = "system:serviceaccount:kubestudy-system:kubestudy-controller"
+ACCOUNT_GROUPS = ["system:serviceaccounts", "system:serviceaccounts:kubestudy-system"]
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """etcd, the API server and the controller-manager, with everything of ours installed."""
+    programs = (*binaries.CONTROL_PLANE, *binaries.CONTROLLERS)
+    reason = reason_unavailable(control_plane_only=True) or binaries.unavailable(programs)
+    if reason:
+        give_up(f"no control plane can be brought up here: {reason}")
+    with ControlPlane(controllers=True, audit_log=True) as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests/install.yaml"))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def account(control_plane: ControlPlane) -> Path:
+    """A kubeconfig with the rights of the controller's service account, and no others."""
+    return control_plane.kubeconfig_for(ACCOUNT, ACCOUNT_GROUPS)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """A namespace of its own for a test."""
+    name = f"t{next(_numbers)}-{request.node.originalname.replace('_', '-')}"[:50].rstrip("-")
+    control_plane.kubectl("create", "namespace", name)
+    until(
+        lambda: control_plane.kubectl("-n", name, "get", "serviceaccounts", "-o", "name"),
+        lambda accounts: "default" in accounts,
+        what="the namespace has its default service account",
+    )
+    yield Namespace(control_plane.kubeconfig, name)
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def start_controller(
+    account: Path, namespace: Namespace, tmp_path: Path
+) -> Iterator[Callable[..., ControllerProcess]]:
+    """Starts controllers for the test's namespace, which end with the test.
+
+    They have the service account's rights, as they have in a cluster.
+    """
+    started: list[ControllerProcess] = []
+
+    def start(*options: str, kubeconfig: Path | None = None) -> ControllerProcess:
+        log = tmp_path / f"controller-{len(started)}.log"
+        options = options or ("--no-leader-elect",)
+        process = ControllerProcess(
+            kubeconfig or account, log, f"--watch-namespace={namespace.name}", *options
+        )
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        print(process.log[-5000:])
+
+
+@pytest.fixture
+def controller(start_controller: Callable[..., ControllerProcess]) -> ControllerProcess:
+    """A controller that works on the test's namespace."""
+    process = start_controller()
+    process.wait_for_log("caches are in")
+    return process

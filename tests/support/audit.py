@@ -1,0 +1,52 @@
+"""The API server's own record of who asked for what."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that was answered."""
+
+    user: str
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    code: int
+    time: datetime
+
+    @property
+    def writes(self) -> bool:
+        """Whether it asks for a change."""
+        return self.verb not in ("get", "list", "watch")
+
+
+def requests(log: Path) -> list[Request]:
+    """Reads an audit log."""
+    found = []
+    for line in log.read_text().splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # it is being written
+        about = event.get("objectRef") or {}
+        resource = about.get("resource", "")
+        if about.get("subresource"):
+            resource += f"/{about['subresource']}"
+        found.append(
+            Request(
+                user=event["user"]["username"],
+                verb=event["verb"],
+                resource=resource,
+                namespace=about.get("namespace", ""),
+                name=about.get("name", ""),
+                code=(event.get("responseStatus") or {}).get("code", 0),
+                time=datetime.fromisoformat(event["requestReceivedTimestamp"]),
+            )
+        )
+    return found
