@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StrictStr
 
 from kubestudy.api.base import ApiModel, Transition
-from kubestudy.api.meta import ApiVersion, Condition, ObjectMeta, Time, is_true
+from kubestudy.api.meta import ApiVersion, Condition, ConditionStatus, ObjectMeta, Time
 from kubestudy.api.parameters import MAX_PARAMETERS, JsonNumber, Value
 from kubestudy.api.study import ATOMIC, MetricValue, list_map
 
@@ -24,6 +24,7 @@ FAILED = "Failed"
 STOPPED = "Stopped"
 RUNNING = "Running"
 PENDING = "Pending"
+FINISHED = frozenset({SUCCEEDED, FAILED, STOPPED})
 
 
 class TrialSpec(ApiModel):
@@ -117,6 +118,26 @@ class TrialStatus(ApiModel):
     start_time: Time | None = Field(default=None, description="When its first run started.")
     completion_time: Time | None = Field(default=None, description="When it ended.")
 
+    @property
+    def state(self) -> str:
+        """The one condition that is True: Pending, Running, Succeeded, Failed or Stopped."""
+        for c in self.conditions or ():
+            if c.status == ConditionStatus.TRUE:
+                return c.type
+        return PENDING
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial will not run any more."""
+        return self.state in FINISHED
+
+    def value(self, metric: str) -> float | None:
+        """The value of an objective once the trial has succeeded, else None."""
+        for v in self.objectives or ():
+            if v.metric == metric:
+                return v.value
+        return None
+
 
 class Trial(ApiModel):
     """One configuration of a Study's parameters, its runs and what they measured."""
@@ -134,20 +155,13 @@ class Trial(ApiModel):
     @property
     def state(self) -> str:
         """The one condition that is True: Pending, Running, Succeeded, Failed or Stopped."""
-        for c in (self.status.conditions if self.status else None) or ():
-            if c.status == "True":
-                return c.type
-        return PENDING
+        return self.status.state if self.status else PENDING
 
     @property
     def finished(self) -> bool:
         """Whether the trial will not run any more."""
-        conditions = self.status.conditions if self.status else None
-        return any(is_true(conditions, t) for t in (SUCCEEDED, FAILED, STOPPED))
+        return self.status is not None and self.status.finished
 
     def value(self, metric: str) -> float | None:
         """The value of an objective once the trial has succeeded, else None."""
-        for v in (self.status.objectives if self.status else None) or ():
-            if v.metric == metric:
-                return v.value
-        return None
+        return self.status.value(metric) if self.status else None

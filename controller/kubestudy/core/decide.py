@@ -151,7 +151,8 @@ def _start(
     """Fills the free slots: with trials that wait for their run first, then with new ones."""
     study = snapshot.study
     unfinished = [t for t in trials if not t.finished]
-    free = study.spec.budget.parallelism - sum(t.holds_slot for t in unfinished)
+    # A run of a trial that is finished or gone holds its slot until its pod has ended.
+    free = study.spec.budget.parallelism - sum(facts.active for facts in snapshot.runs)
     unread = [t for t in unfinished if t.facts and t.facts.ended_by_itself]
     waiting = [
         t for t in unfinished if t.facts is None or (t.facts.suspended and not t.facts.deleting)
@@ -168,7 +169,7 @@ def _start(
         return
     history = [_observed(t, study) for t in trials] if algorithm.adaptive else []
     total = wanted_trials(study, algorithm.size)
-    for index in islice(_free_indexes(snapshot.trials, total), min(free, MOST_NEW_TRIALS)):
+    for index in islice(_free_indexes(snapshot, total), min(free, MOST_NEW_TRIALS)):
         assignment = algorithm.suggest(index, history)
         trial = _new_trial(study, index, assignment)
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
@@ -178,15 +179,24 @@ def _start(
         plan.within(0)
 
 
-def _free_indexes(trials: Sequence[Trial], total: int | None) -> Iterator[int]:
-    """The indexes that have no trial yet, lowest first: one that was deleted is made again."""
-    taken = {t.spec.index for t in trials}
+def _free_indexes(snapshot: Snapshot, total: int | None) -> Iterator[int]:
+    """The indexes that have no trial yet, lowest first: one that was deleted is made again.
+
+    But not while a Job of the deleted one is there, which would be taken for its successor's.
+    """
+    name = snapshot.study.metadata.name
+    taken = {t.spec.index for t in snapshot.trials}
+    left_over = {facts.key.trial for facts in snapshot.runs}
     indexes = count_from() if total is None else range(total)
-    return (index for index in indexes if index not in taken)
+    return (
+        index
+        for index in indexes
+        if index not in taken and trial_name(name, index) not in left_over
+    )
 
 
 def _observed(t: Progress, study: Study) -> Observed:
-    values = [t.after.value(o.metric) for o in study.spec.objectives]
+    values = [t.status.value(o.metric) for o in study.spec.objectives]
     known = tuple(v for v in values if v is not None)
     return Observed(
         t.trial.spec.index,

@@ -60,7 +60,7 @@ def ending(
         )
     objective = study.spec.objective
     for t in trials:
-        value = t.after.value(objective.metric)
+        value = t.status.value(objective.metric)
         if value is not None and objective.reached(value):
             return Ending(
                 "GoalReached",

@@ -55,19 +55,14 @@ class Progress:
     events: list[Event] = field(default_factory=list)
 
     @property
-    def after(self) -> Trial:
-        """The trial with the status that it should have."""
-        return self.trial.model_copy(update={"status": self.status})
-
-    @property
     def state(self) -> str:
         """Pending, Running, Succeeded, Failed or Stopped."""
-        return self.after.state
+        return self.status.state
 
     @property
     def finished(self) -> bool:
         """Whether the trial will not run any more."""
-        return self.state in (SUCCEEDED, FAILED, STOPPED)
+        return self.status.finished
 
     @property
     def holds_slot(self) -> bool:
