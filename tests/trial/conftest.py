@@ -15,6 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "trial_image"
 
+# On cores shared with other work, threads mostly wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if importlib.util.find_spec("kubestudy_trial") is None:
     sys.path.insert(0, str(PACKAGE))
 
@@ -29,7 +32,7 @@ class Ended:
     code: int
     reports: list[dict[str, Any]]
     message: dict[str, Any]
-    stderr: str
+    log: str
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +91,7 @@ def trial(
     termination_log: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> Callable[..., Ended]:
     """Run a whole trial in this process, on a small part of the real model and texts."""
     from kubestudy_trial.cli import main
@@ -99,13 +103,14 @@ def trial(
             monkeypatch.setenv(name, value)
         termination_log.unlink(missing_ok=True)
         capfd.readouterr()
+        caplog.clear()
         code: Any = 0
         try:
             main([*small(data), *args])
         except SystemExit as end:
             code = end.code
         out, err = capfd.readouterr()
-        return Ended(code, lines(out), json.loads(termination_log.read_text()), err)
+        return Ended(code, lines(out), json.loads(termination_log.read_text()), err + caplog.text)
 
     return run
 

@@ -70,14 +70,14 @@ def change_config(config: Any, given: dict[str, str], options: Options, corpus: 
     own_names = config.attribute_map or {}
     for name, value in take(given, config_types(config)).items():
         changes[own_names.get(name, name)] = value
-    if corpus.names is None:
-        changes |= {"num_labels": 1, "problem_type": "regression"}
-    else:
-        changes["problem_type"] = "single_label_classification"
-        changes["id2label"] = dict(enumerate(corpus.names))
-        changes["label2id"] = {name: number for number, name in enumerate(corpus.names)}
+    names = corpus.names or ("score",)
+    changes["problem_type"] = (
+        "regression" if corpus.is_regression else "single_label_classification"
+    )
+    changes["id2label"] = dict(enumerate(names))
+    changes["label2id"] = {name: number for number, name in enumerate(names)}
     try:
-        return type(config).from_dict(config.to_dict(), **changes)
+        return type(config).from_dict(config.to_dict() | changes)
     except Exception as error:  # Configurations check themselves with errors of several kinds.
         raise InvalidArgument(f"the model's configuration: {error}") from error
 
