@@ -112,8 +112,12 @@ class Folder:
 
     def trials(self) -> list[Trial]:
         """Reads the Trials, sorted by index."""
-        found = (Trial.model_validate(_read(f)) for f in self.trials_folder.glob("*.yaml"))
+        found = (self.trial(f.stem) for f in self.trials_folder.glob("[!.]*.yaml"))
         return sorted(found, key=lambda t: t.spec.index)
+
+    def trial(self, name: str) -> Trial:
+        """Reads one Trial."""
+        return Trial.model_validate(_read(self.trials_folder / f"{name}.yaml"))
 
     def events(self) -> list[dict[str, Any]]:
         """Reads the events, the oldest first."""

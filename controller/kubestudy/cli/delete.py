@@ -1,0 +1,41 @@
+"""``kubestudy delete``: a Study and everything of it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from kubestudy.cli.errors import InvalidInput
+from kubestudy.cli.source import Where, where_options
+from kubestudy.cli.tables import echo
+from kubestudy.cli.views import counts
+
+
+@click.command()
+@click.argument("study")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@where_options
+def delete(study: str, yes: bool, where: Where) -> None:
+    """Delete a Study with its trials, what still runs of them, and their logs.
+
+    On a terminal it says what will be deleted, and asks. In a cluster, what trials wrote to
+    persistent volumes stays; in a results folder, everything goes.
+
+    \b
+      kubestudy delete mrpc
+      kubestudy delete mrpc --yes -n research
+    """  # noqa: D301
+    source = where.source(study)
+    found = source.study(study)
+    tally = counts(found)
+    what = f"the Study {study} in {source.where(found)} with its {tally.created} trials"
+    at_work = tally.running + tally.pending
+    if at_work:
+        what += f", {at_work} of them at work,"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InvalidInput(f"would delete {what}; say --yes, since nobody can be asked here")
+        click.confirm(f"Delete {what} for good?", abort=True)
+    source.delete(found)
+    echo(f"{study} deleted")

@@ -1,0 +1,162 @@
+"""``kubestudy describe``: everything about a Study or a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+
+from kubestudy.api.meta import Condition
+from kubestudy.api.parameters import Parameter
+from kubestudy.api.study import Study
+from kubestudy.api.trial import Trial
+from kubestudy.cli.source import Told, Where, study_or_trial, where_options
+from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
+from kubestudy.cli.views import arguments, counts, duration, reason, study_state, study_story
+
+_EVENTS = 20
+
+
+@click.command()
+@click.argument("name")
+@where_options
+def describe(name: str, where: Where) -> None:
+    """Tell everything about a Study or a trial, its conditions and events included.
+
+    \b
+      kubestudy describe mrpc
+      kubestudy describe mrpc-7      why did this trial fail?
+    """  # noqa: D301
+    source = where.source(name)
+    study, trial = study_or_trial(source, name)
+    place, told = source.where(study), source.events(study, trial)
+    lines = _trial(study, trial, place) if trial else _study(study, place)
+    status = (trial or study).status
+    conditions = _conditions((status.conditions if status else None) or ())
+    for line in (*lines, *conditions, *_events(told)):
+        echo(line)
+
+
+def _study(study: Study, place: str) -> Iterator[str]:
+
+    spec, status, tally = study.spec, study.status, counts(study)
+    objective, budget, trial = spec.objective, spec.budget, spec.trial
+    target = f", until {number(objective.target)}" if objective.target is not None else ""
+    seed = f", seed {status.seed}" if status and status.seed is not None else ""
+    limits = [
+        f"{budget.parallelism} at once",
+        *([f"{budget.max_trials} trials"] if budget.max_trials else []),
+        *([f"{budget.max_failed_trials} failures"] if budget.max_failed_trials is not None else []),
+        *([budget.timeout] if budget.timeout else []),
+        *([f"{number(budget.max_gpu_hours)} GPU-hours"] if budget.max_gpu_hours else []),
+    ]
+    command = trial.image or ("a pod template" if trial.template else "kubestudy's trial image")
+    progress = (status.progress if status else None) or NONE
+    words = ("succeeded", "running", "pending", "failed", "stopped")
+    told = [f"{n} {w}" for w in words if (n := getattr(tally, w))]
+    yield from _pairs(
+        ("Name", study.metadata.name),
+        ("Where", place),
+        ("State", f"{state(study_state(study))}: {study_story(study)}"),
+        ("Algorithm", f"{spec.algorithm.type}{seed}"),
+        ("Objective", f"{objective.direction.lower()} {objective.metric}{target}"),
+        ("Budget", ", ".join(limits)),
+        ("Trial", f"{command}, {trial.gpus} GPUs" if trial.gpus else command),
+        ("Progress", f"{progress}" + (f": {', '.join(told)}" if told else "")),
+        ("Age", span(study.metadata.creation_timestamp)),
+    )
+    if status and status.start_time:
+        ended = status.completion_time
+        left = f", about {status.time_left} left" if status.time_left else ""
+        yield from _pairs(("Duration", span(status.start_time, ended) + left))
+    if status and status.gpu_seconds and status.gpu_seconds.used:
+        yield from _pairs(("GPU-hours", number(status.gpu_seconds.used / 3600)))
+    yield "Parameters:"
+
+    yield columns(([p.name, _range(p)] for p in spec.parameters), indent="  ")
+    if status and status.best:
+        value = status.best.objectives[0]
+        yield f"Best:        {status.best.trial} with {value.metric} {number(value.value)}"
+        yield f"  {arguments(study, status.best.parameters)}"
+
+
+def _trial(study: Study, trial: Trial, place: str) -> Iterator[str]:
+
+    status, (why, message) = trial.status, reason(trial)
+    story = ": ".join(filter(None, (state(trial.state), why, message)))
+    yield from _pairs(
+        ("Name", trial.metadata.name),
+        ("Study", f"{study.metadata.name} in {place}"),
+        ("State", story),
+        ("Duration", duration(trial)),
+    )
+    yield "Parameters:"
+    space = study.spec.parameter
+    yield columns(
+        ([n, space[n].text(v) if n in space else str(v)] for n, v in trial.spec.parameters.items()),
+        indent="  ",
+    )
+    if status and status.objectives:
+        yield "Objectives:"
+        yield columns(([o.metric, str(o.value)] for o in status.objectives), indent="  ")
+    if status and status.metrics:
+        yield "Metrics:"
+        rows = [["METRIC", "LATEST", "MIN", "MAX", "STEP", "REPORTS"]]
+        rows += [
+            [m.metric, *map(number, (m.latest, m.min, m.max, m.step)), str(m.count)]
+            for m in status.metrics
+        ]
+        yield columns(rows, indent="  ")
+    if status and status.runs:
+        yield "Runs:"
+        rows = [["RUN", "OUTCOME", "REASON", "NODE", "DURATION"]]
+        rows += [
+            [
+                r.job,
+                state(r.outcome),
+                r.reason or NONE,
+                r.node or NONE,
+                span(r.start_time, r.completion_time),
+            ]
+            for r in status.runs
+        ]
+        yield columns(rows, indent="  ")
+
+
+def _range(parameter: Parameter) -> str:
+
+    p = parameter
+    if p.values is not None:
+        return ", ".join(p.text(v) for v in p.values)
+    if p.choices is not None:
+        return ", ".join(one_line(c) for c in p.choices)
+    step = f", in steps of {number(p.step)}" if p.step is not None else ""
+    scale = ", log" if p.scale == "Log" else ""
+    return f"{number(p.min)} to {number(p.max)}, {p.type or 'Double'}{step}{scale}"
+
+
+def _conditions(conditions: Sequence[Condition]) -> Iterator[str]:
+
+    if not conditions:
+        return
+    rows = [["TYPE", "STATUS", "SINCE", "REASON", "MESSAGE"]]
+    rows += [
+        [c.type, c.status, span(c.last_transition_time), c.reason, one_line(c.message)]
+        for c in conditions
+    ]
+    yield "Conditions:"
+    yield columns(rows, indent="  ")
+
+
+def _events(told: Sequence[Told]) -> Iterator[str]:
+
+    if not told:
+        return
+    rows = [["AGE", "TYPE", "REASON", "MESSAGE"]]
+    rows += [[span(t.when), t.type, t.reason, one_line(t.message)] for t in told[-_EVENTS:]]
+    yield "Events:" if len(told) <= _EVENTS else f"Events (the last {_EVENTS} of {len(told)}):"
+    yield columns(rows, indent="  ")
+
+
+def _pairs(*pairs: tuple[str, str]) -> Iterable[str]:
+    return (f"{f'{name}:':<12} {value}" for name, value in pairs)

@@ -1,0 +1,181 @@
+"""A Study followed on a terminal: one screen, redrawn as things change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as RichLive
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from kubestudy.api.trial import FAILED, PENDING, RUNNING, Trial
+from kubestudy.cli.tables import number, short, span
+from kubestudy.cli.views import (
+    assignment,
+    counts,
+    duration,
+    headline,
+    latest,
+    reason,
+    step,
+    study_state,
+    time_left,
+    total,
+)
+from kubestudy.core.status import duration_text
+from kubestudy.local.engine import Moment
+
+_FAILURES = 3
+# Lines of the screen that are no running trials.
+_OTHER_LINES = 12
+
+
+class Live:
+    """The screen.
+
+    Args:
+        hint: What the keys do, for the last line.
+    """
+
+    def __init__(self, hint: str):
+        self._hint = hint
+        self._console = Console(highlight=False)
+        self._moment: Moment | None = None
+        self._live = RichLive(
+            console=self._console,
+            get_renderable=self._screen,
+            refresh_per_second=4,
+            transient=True,
+            vertical_overflow="ellipsis",
+        )
+        self._live.start()
+
+    def show(self, moment: Moment) -> None:
+        """Takes how the Study stands now."""
+        self._moment = moment
+
+    def close(self) -> None:
+        """Takes the screen away; what is printed next stands in its place."""
+        self._moment = None
+        self._live.stop()
+
+    def _screen(self) -> RenderableType:
+        if self._moment is None or self._moment.study.status is None:
+            return Text("")
+        moment = self._moment
+        parts: list[RenderableType] = [_title(moment), _progress(moment)]
+        room = max(3, self._console.height - _OTHER_LINES)
+        if running := _running(moment, room):
+            parts.append(running)
+        parts.append(_best(moment))
+        if failed := _failed(moment):
+            parts.append(failed)
+        hint = "stopping: each run may save its work; Ctrl-C again kills them"
+        parts.append(Text(hint if moment.stopping else self._hint, style="dim"))
+        return Padding(Group(*(Padding(p, (0, 0, 1, 0)) for p in parts)), (1, 1, 0, 1))
+
+
+def _title(moment: Moment) -> Text:
+    study = moment.study
+    return Text.assemble((study.metadata.name, "bold"), "  ", (headline(study), "dim"))
+
+
+def _progress(moment: Moment) -> RenderableType:
+    study, tally = moment.study, counts(moment.study)
+    wanted = total(study)
+    told = [Text.assemble((str(tally.finished), "bold"), f" of {wanted}" if wanted else " trials")]
+    told += [
+        Text(f"{count} {word}", style=style)
+        for count, word, style in (
+            (tally.running, "running", "cyan"),
+            (tally.pending, "waiting", ""),
+            (tally.failed, "failed", "red"),
+            (tally.stopped, "stopped", "yellow"),
+        )
+        if count
+    ]
+    if (word := study_state(study)) in ("Suspended", "Failed"):
+        told.append(Text(word.lower(), style="yellow"))
+    if study.status and study.status.start_time:
+        told.append(Text(span(study.status.start_time, study.status.completion_time)))
+    left = time_left(study, moment.trials)
+    if left is not None and not study.ended:
+        told.append(Text(f"about {duration_text(max(left, timedelta(seconds=1)))} left"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True)
+    grid.expand = True
+    bar = ProgressBar(
+        total=wanted or None,
+        completed=tally.finished,
+        pulse=not wanted,
+        complete_style="green",
+        finished_style="green",
+    )
+    grid.add_row(bar, Text("  ").join(told))
+    return grid
+
+
+def _running(moment: Moment, room: int) -> RenderableType | None:
+    """The trials at work, with the value and the step that they reported last."""
+    study = moment.study
+    at_work = [t for t in moment.trials if t.state in (RUNNING, PENDING)]
+    if not at_work:
+        return None
+    metric = study.spec.objective.metric
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
+    table.add_column("trial", no_wrap=True, style="cyan")
+    table.add_column(metric, justify="right", no_wrap=True)
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("for", justify="right", no_wrap=True)
+    for name in study.spec.parameter:
+        table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis", ratio=1)
+    for t in at_work[:room]:
+        table.add_row(t.metadata.name, *_now(t, metric), *_values(moment, t))
+    if len(at_work) > room:
+        table.add_row(f"and {len(at_work) - room} more", style="dim")
+    return table
+
+
+def _now(trial: Trial, metric: str) -> tuple[str | Text, str, str]:
+    if trial.state == PENDING:
+        return Text(reason(trial)[0].lower() or "starting", style="dim"), "", ""
+    return number(latest(trial, metric)), number(step(trial)), duration(trial)
+
+
+def _values(moment: Moment, trial: Trial) -> list[str]:
+    space = moment.study.spec.parameter
+    given = trial.spec.parameters
+    return [short(p, given[n]) if n in given else "" for n, p in space.items()]
+
+
+def _best(moment: Moment) -> RenderableType:
+    best = moment.study.status.best if moment.study.status else None
+    if best is None:
+        return Text("no trial has finished yet", style="dim")
+    value = best.objectives[0]
+    return Text.assemble(
+        ("★ best  ", "bold green"),
+        (best.trial, "bold"),
+        f"  {value.metric} ",
+        (number(value.value), "bold green"),
+        f"  {assignment(moment.study, best.parameters)}",
+    )
+
+
+def _failed(moment: Moment) -> RenderableType | None:
+    failed = [t for t in moment.trials if t.state == FAILED]
+    if not failed:
+        return None
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    for t in failed[-_FAILURES:]:
+        grid.add_row(Text(f"✗ {t.metadata.name}", style="red"), ": ".join(filter(None, reason(t))))
+    if len(failed) > _FAILURES:
+        grid.add_row("", Text(f"and {len(failed) - _FAILURES} before", style="dim"))
+    return grid

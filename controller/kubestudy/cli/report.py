@@ -1,0 +1,62 @@
+"""The end of a Study in words: what came of it, the best trials, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubestudy.api.study import Study
+from kubestudy.api.trial import FAILED, Trial
+from kubestudy.cli.program import program_name
+from kubestudy.cli.tables import bold, columns, number, span, state
+from kubestudy.cli.views import (
+    arguments,
+    counts,
+    ranked,
+    reason,
+    study_state,
+    study_story,
+    trial_rows,
+)
+
+TOP = 10
+_FAILURES = 3
+
+
+def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str:
+    """Tells how a Study ended.
+
+    Args:
+        study: The Study.
+        trials: Its trials.
+        where: Where it is, for a person.
+        flags: What to add to a command so that it finds the Study.
+    """
+    status, tally, name = study.status, counts(study), study.metadata.name
+    took = span(status.start_time, status.completion_time) if status else ""
+    parts = [f"{bold(name)}: {state(study_state(study))} after {took}: {study_story(study)}"]
+    good = [t for t in ranked(study, trials) if t.value(study.spec.objective.metric) is not None]
+    if good:
+        title = "" if len(good) <= TOP else f"The best {TOP} of {len(good)}:\n"
+        rows = trial_rows(study, good[:TOP])
+        for row in rows:
+            del row[1]  # All of them have succeeded.
+        rows[1] = [bold(cell) for cell in rows[1]]
+        parts.append(title + columns(rows))
+    failed = [t for t in trials if t.state == FAILED]
+    if failed:
+        lines = [f"{tally.failed} of {tally.created} trials failed:"]
+        for t in failed[:_FAILURES]:
+            lines.append(f"  {t.metadata.name}: {': '.join(filter(None, reason(t)))}")
+        if len(failed) > _FAILURES:
+            lines.append(f"  and {len(failed) - _FAILURES} more")
+        parts.append("\n".join(lines))
+    best = status.best if status else None
+    if best:
+        value = best.objectives[0]
+        parts.append(
+            f"Best: {bold(best.trial)} with {value.metric} {bold(number(value.value))}\n"
+            f"  {arguments(study, best.parameters)}"
+        )
+    following = f"best {name} -o args" if best else f"describe {name}"
+    parts.append(f"Results: {where}\nNext:    {program_name()} {following}{flags}")
+    return "\n\n".join(parts)

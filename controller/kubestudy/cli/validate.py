@@ -1,0 +1,66 @@
+"""``kubestudy validate``: what `kubectl apply` and the controller would say, offline."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from kubestudy.api.study import Study
+from kubestudy.cli import files as manifest_files
+from kubestudy.cli.errors import INVALID
+from kubestudy.cli.tables import echo, note
+from kubestudy.cli.views import headline
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors alone.")
+def validate(files: tuple[str, ...], quiet: bool) -> None:
+    """Say what is wrong with a manifest, without a cluster.
+
+    Reads each FILE (- is standard input) exactly as kubectl does, checks every Study in it as
+    the API server and the controller would, and prints an error per line as FILE: FIELD: MESSAGE.
+    Ends with 2 if anything is wrong.
+
+    \b
+      kubestudy validate mrpc.yaml
+      helm template . | kubestudy validate -
+    """  # noqa: D301
+    wrong = False
+    for checked in (c for file in files for c in manifest_files.check(file)):
+        for error in checked.errors:
+            echo(
+                f"{checked.label}: {click.style(error.field, bold=True)}: {error.message}"
+                if error.field
+                else f"{checked.label}: {error.message}"
+            )
+        wrong = wrong or bool(checked.errors)
+        if checked.errors or quiet:
+            continue
+        if checked.study is None:
+            echo(f"{checked.label}: {checked.title}: not a Study, not checked")
+            continue
+        echo(f"{checked.label}: {checked.title} is valid: {headline(checked.study)}")
+        for warning in _unknown(checked.study):
+            note(f"{checked.label}: {warning}")
+    if wrong:
+        sys.exit(INVALID)
+
+
+def _unknown(study: Study) -> list[str]:
+    """What only the cluster can tell."""
+    spec = study.spec.trial
+    warnings = []
+    if spec.template is not None:
+        warnings.append("spec.trial.template: whether the cluster takes this pod is not known here")
+    elif spec.image is not None:
+        warnings.append(
+            f"spec.trial.image: whether {spec.image} takes these arguments is not known here"
+        )
+    for field, folder in (("checkpoints", spec.checkpoints), ("outputs", spec.outputs)):
+        if folder is not None:
+            warnings.append(
+                f"spec.trial.{field}: whether the claim {folder.claim_name} exists is not known"
+            )
+    return warnings

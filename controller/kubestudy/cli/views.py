@@ -1,0 +1,219 @@
+"""What is shown of Studies and trials: rows, headlines, rankings and sums."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from kubestudy.api.meta import condition
+from kubestudy.api.parameters import Assignment, Parameter
+from kubestudy.api.study import Study, TrialCounts
+from kubestudy.api.trial import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
+from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
+
+_STUDY_COLUMNS = (
+    "NAME",
+    "ALGORITHM",
+    "STATE",
+    "PROGRESS",
+    "RUNNING",
+    "FAILED",
+    "OBJECTIVE",
+    "BEST",
+    "TRIAL",
+    "LEFT",
+    "AGE",
+)
+_ORDER = (SUCCEEDED, RUNNING, PENDING, STOPPED, FAILED)
+
+
+def study_state(study: Study) -> str:
+    """A Study's state in one word."""
+    conditions = study.status.conditions if study.status else None
+    for type_, word in (
+        ("Failed", "Failed"),
+        ("Complete", "Complete"),
+        ("Suspended", "Suspended"),
+        ("Progressing", "Running"),
+    ):
+        found = condition(conditions, type_)
+        if found is not None and found.status == "True":
+            return word
+    accepted = condition(conditions, "Accepted")
+    return "Invalid" if accepted is not None and accepted.status == "False" else "Pending"
+
+
+def study_story(study: Study) -> str:
+    """Why a Study is as it is, for a person."""
+    conditions = study.status.conditions if study.status else None
+    for type_ in ("Failed", "Complete", "Progressing", "Accepted"):
+        found = condition(conditions, type_)
+        if found is not None and (found.status == "True" or type_ in ("Progressing", "Accepted")):
+            return one_line(found.message or found.reason, 400)
+    return "the controller has not seen it yet"
+
+
+def counts(study: Study) -> TrialCounts:
+    """The counts of a Study's trials."""
+    return (study.status.trials if study.status else None) or TrialCounts()
+
+
+def total(study: Study) -> int | None:
+    """How many trials there will be; None where it is open."""
+    text = (study.status.progress if study.status else None) or ""
+    last = text.rpartition("/")[2]
+    return int(last) if last.isdigit() else None
+
+
+def headline(study: Study) -> str:
+    """What a Study does, in one line."""
+    spec, objective = study.spec, study.spec.objective
+    target = f" to {number(objective.target)}" if objective.target is not None else ""
+    size = total(study)
+    trials = f", {size} trials" if size else ""
+    return (
+        f"{spec.algorithm.type} search{trials}, {spec.budget.parallelism} at once,"
+        f" {objective.direction.lower()} {objective.metric}{target}"
+    )
+
+
+def study_rows(studies: Sequence[Study], all_namespaces: bool = False) -> list[list[str]]:
+    """The table of Studies."""
+    rows = [(["NAMESPACE"] if all_namespaces else []) + list(_STUDY_COLUMNS)]
+    for study in studies:
+        status, tally, word = study.status, counts(study), study_state(study)
+        best = status.best if status else None
+        row = [
+            study.metadata.name,
+            study.spec.algorithm.type,
+            state(word),
+            (status.progress if status else None) or NONE,
+            str(tally.running),
+            str(tally.failed),
+            study.spec.objective.metric,
+            number(best.objectives[0].value) if best else NONE,
+            best.trial if best else NONE,
+            (status.time_left if status else None) or NONE,
+            span(study.metadata.creation_timestamp),
+        ]
+        rows.append(([study.metadata.namespace or NONE] if all_namespaces else []) + row)
+    return rows
+
+
+def ranked(study: Study, trials: Sequence[Trial]) -> list[Trial]:
+    """Trials, the best first, then those at work, those to come and those that gave nothing."""
+    objective = study.spec.objective
+    sign = -1.0 if objective.direction == "Maximize" else 1.0
+
+    def key(trial: Trial) -> tuple[int, float, int]:
+        value = trial.value(objective.metric)
+        return _ORDER.index(trial.state), sign * value if value is not None else 0, trial.spec.index
+
+    return sorted(trials, key=key)
+
+
+def trial_rows(study: Study, trials: Sequence[Trial]) -> list[list[str]]:
+    """The table of trials, in the order given."""
+    spec = study.spec
+    metrics = [o.metric for o in spec.objectives]
+    names = list(spec.parameter)
+    heading = [
+        "TRIAL",
+        "STATE",
+        *(m.upper() for m in metrics),
+        *(n.upper() for n in names),
+        "DURATION",
+    ]
+    rows = [heading]
+    for t in trials:
+        values = [number(t.value(m)) for m in metrics]
+        if t.state in (RUNNING, PENDING):
+            # What a trial has reported so far is not its value yet.
+            values = [dim(v) if (v := number(latest(t, m))) != NONE else v for m in metrics]
+        word = state(t.state)
+        if t.state in (FAILED, STOPPED, PENDING) and (why := reason(t)[0]):
+            word += f" ({why})"
+        rows.append(
+            [
+                t.metadata.name,
+                word,
+                *values,
+                *(_cell(spec.parameter[n], t.spec.parameters) for n in names),
+                duration(t),
+            ]
+        )
+    return rows
+
+
+def _cell(parameter: Parameter, given: Assignment) -> str:
+    return short(parameter, given[parameter.name]) if parameter.name in given else NONE
+
+
+def latest(trial: Trial, metric: str) -> float | None:
+    """The value of a metric that was reported last."""
+    for m in (trial.status.metrics if trial.status else None) or ():
+        if m.metric == metric:
+            return m.latest
+    return None
+
+
+def step(trial: Trial) -> float | None:
+    """How far training has come, as the trial tells it."""
+    steps = [
+        m.step for m in (trial.status.metrics if trial.status else None) or () if m.step is not None
+    ]
+    return max(steps, default=None)
+
+
+def reason(trial: Trial) -> tuple[str, str]:
+    """Why a trial is in its state: in one word, and for a person."""
+    found = condition(trial.status.conditions if trial.status else None, trial.state)
+    return (found.reason, one_line(found.message)) if found else ("", "")
+
+
+def duration(trial: Trial) -> str:
+    """How long a trial ran, or runs."""
+    status = trial.status
+    shown = span(status.start_time, status.completion_time) if status else NONE
+    return "<1s" if shown == "0s" else shown  # The API's times are whole seconds.
+
+
+def assignment(study: Study, parameters: Assignment, exact: bool = False) -> str:
+    """Parameters in one line, as ``name=value``."""
+    space = study.spec.parameter
+    return " ".join(
+        f"{n}={one_line(_exact(space.get(n), v)) if exact else short(space.get(n), v)}"
+        for n, v in parameters.items()
+    )
+
+
+def arguments(study: Study, parameters: Assignment) -> str:
+    """Parameters as arguments to paste into a shell."""
+    space = study.spec.parameter
+    return " ".join(shlex.quote(f"--{n}={_exact(space.get(n), v)}") for n, v in parameters.items())
+
+
+def _exact(parameter: Parameter | None, value: object) -> str:
+    if parameter is not None and isinstance(value, int | float | str):
+        return parameter.text(value)
+    return str(value)
+
+
+def time_left(study: Study, trials: Sequence[Trial]) -> timedelta | None:
+    """Estimates the time to the end from the mean time of a trial, and how far each has come."""
+    wanted = total(study)
+    times, running, now = [], [], datetime.now(UTC)
+    for t in trials:
+        if t.status is None or t.status.start_time is None:
+            continue
+        if t.status.completion_time is None:
+            running.append(now - t.status.start_time)
+        elif t.state != STOPPED:
+            times.append(t.status.completion_time - t.status.start_time)
+    if wanted is None or not times:
+        return None
+    mean = sum(times, timedelta()) / len(times)
+    left = mean * (wanted - counts(study).finished)
+    left -= sum((min(mean, r) for r in running), timedelta())
+    return max(timedelta(), left) / study.spec.budget.parallelism
