@@ -84,11 +84,12 @@ class Reporter:
         if epoch is not None:
             head["epoch"] = _number("epoch", epoch)
         with self._lock:
-            for last, part in _parts(values):
-                self._print(head | part | ({"final": True} if final and last else {}))
+            # First of all, so that a signal in the middle of this concludes with these values.
             self._step = self._step if step is None else step
             for name, value in values.items():
                 self._series.setdefault(name, Series(value, step)).add(value, step)
+            for last, part in _parts(values):
+                self._print(head | part | ({"final": True} if final and last else {}))
             if self._gauges is not None:
                 self._gauges.set(step, epoch, values)
             self._write_message("Completed" if final else "", "")
