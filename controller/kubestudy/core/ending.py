@@ -51,7 +51,8 @@ def ending(
             good=False,
             at_once=True,
         )
-    if limit is None and counts.failed >= FIRST_FAILURES and counts.failed == counts.finished:
+    # Those stopped for it do not count against it, or the Study would go on once they are.
+    if limit is None and counts.failed >= FIRST_FAILURES and not counts.succeeded:
         return Ending(
             "TrialsFailed",
             f"the first {counts.failed} trials all failed" + _last_failure(trials),
