@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from kubestudy.api.meta import is_true, rfc3339
+from kubestudy.api.meta import condition, is_true, rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.decide import decide
@@ -240,6 +240,9 @@ class FakeCluster:
     def _promise_slots(self, starting: Object | None) -> None:
         if starting is None:
             return
+        told = condition(self.study.status and self.study.status.conditions, "Progressing")
+        if told and told.reason == "Stopping" and self.hands_off and not self._continued():
+            raise BrokenPromise(f"a run starts in a Study that is stopping: {told.message}")
         allowed = self._cache["study"].spec.budget.parallelism
         active = [j for j in self.jobs.values() if self.is_active(j) and j is not starting]
         if len(active) >= allowed:
@@ -285,9 +288,8 @@ class FakeCluster:
     def is_active(self, job: Object) -> bool:
         """Whether a Job has, or will have, a pod at work."""
         if job_ended(job) or job["spec"].get("suspend"):
-            return any(not is_over(p) for p in self.pods_of(job))
-        pods = self.pods_of(job)
-        return not pods or not all(is_over(p) and not is_disrupted(p) for p in pods)
+            return False
+        return not any(is_over(p) and not is_disrupted(p) for p in self.pods_of(job))
 
     def pods_of(self, job: Object) -> list[Object]:
         uid = job["metadata"].get("uid")
@@ -462,19 +464,27 @@ class FakeCluster:
 
     # To the end.
 
-    def drive(self, rounds: int = 400) -> None:
-        """Lets everything that can happen happen, until nothing is left to do."""
+    def drive(self, rounds: int = 400, code: int = 0, doomed: int = 0) -> None:
+        """Lets everything that can happen happen, until nothing is left to do.
+
+        Containers end with ``code``, but those of the first ``doomed`` trials with 1.
+        """
         self.catch_up()
         idle = 0
         for _ in range(rounds):
             plan = self.reconcile()
             before = self._everything()
             self.tick()
-            for pod in list(self.pods.values()):
+            running = [p for p in self.pods.values() if p["status"]["phase"] == "Running"]
+            ending = [p["metadata"]["name"] for p in running[: len(running) // 2 + 1]]
+            for name, pod in list(self.pods.items()):
                 if pod["status"]["phase"] == "Pending":
                     self.start_pod(pod)
-                elif pod["status"]["phase"] == "Running":
-                    self.end_pod(pod, 0)
+                elif name in ending:
+                    env = pod["spec"]["containers"][0]["env"]
+                    trial = next(e["value"] for e in env if e["name"] == "KUBESTUDY_TRIAL")
+                    fails = int(trial.rsplit("-", 1)[1]) < doomed
+                    self.end_pod(pod, 1 if fails else code)
                 self.read_log(pod)
             self.seconds += 3
             quiet = not plan.actions and plan.status is None

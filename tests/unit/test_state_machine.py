@@ -65,8 +65,9 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
 class World(RuleBasedStateMachine):
     """A cluster where things happen, and one Study."""
 
-    @initialize(spec=specs())
-    def apply_a_study(self, spec: dict[str, Any]) -> None:
+    @initialize(spec=specs(), doomed=st.sampled_from([0, 0, 5, 100]))
+    def apply_a_study(self, spec: dict[str, Any], doomed: int) -> None:
+        self.doomed = doomed
         self.world = FakeCluster(study(**spec))
 
     # The controller.
@@ -104,6 +105,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def with_nothing_new_the_controller_comes_to_rest(self) -> None:
+        self.world.catch_up()
         for _ in range(4):
             plan = self.world.reconcile()
             if not plan.actions and plan.status is None:
@@ -180,7 +182,7 @@ class World(RuleBasedStateMachine):
             return
         if self.world.study.spec.suspend:
             self.world.edit(lambda spec: spec.update(suspend=False))
-        self.world.drive()
+        self.world.drive(doomed=self.doomed)
         assert_converged(self.world)
 
 
@@ -254,7 +256,7 @@ def value_of_trial(world: FakeCluster, trial: Any) -> float:
 
 TestWorld = World.TestCase
 TestWorld.settings = settings(
-    max_examples=120,
+    max_examples=350,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
