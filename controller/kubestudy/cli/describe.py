@@ -12,7 +12,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.source import Told, Where, study_or_trial, where_options
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
-from kubestudy.cli.views import arguments, counts, duration, reason, study_state, study_story
+from kubestudy.cli.views import arguments, counts, duration, study_state, study_story, why
 
 _EVENTS = 20
 
@@ -82,8 +82,8 @@ def _study(study: Study, place: str) -> Iterator[str]:
 
 def _trial(study: Study, trial: Trial, place: str) -> Iterator[str]:
 
-    status, (why, message) = trial.status, reason(trial)
-    story = ": ".join(filter(None, (state(trial.state), why, message)))
+    status = trial.status
+    story = ": ".join(filter(None, (state(trial.state), why(trial))))
     yield from _pairs(
         ("Name", trial.metadata.name),
         ("Study", f"{study.metadata.name} in {place}"),

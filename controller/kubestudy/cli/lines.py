@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubestudy.api.study import Study
 from kubestudy.api.trial import SUCCEEDED, Trial
 from kubestudy.cli.tables import echo, number, one_line
-from kubestudy.cli.views import assignment, counts, duration, headline, reason, total
+from kubestudy.cli.views import assignment, counts, duration, headline, total, why
 from kubestudy.local.engine import Moment
 
 
@@ -50,6 +50,6 @@ def _line(study: Study, trial: Trial, place: int) -> str:
         metrics = (o.metric for o in study.spec.objectives)
         what = " ".join(f"{m}={number(trial.value(m))}" for m in metrics)
     else:
-        what = f"{trial.state.lower()}: {': '.join(filter(None, reason(trial)))}"
+        what = f"{trial.state.lower()}: {why(trial)}"
     parameters = assignment(study, trial.spec.parameters)
     return f"[{number_of}] {trial.metadata.name}  {what}  {parameters}  {duration(trial)}"

@@ -25,6 +25,7 @@ from kubestudy.cli.views import (
     study_state,
     time_left,
     total,
+    why,
 )
 from kubestudy.core.status import duration_text
 from kubestudy.local.engine import Moment
@@ -175,7 +176,7 @@ def _failed(moment: Moment) -> RenderableType | None:
     for _ in range(2):
         grid.add_column(no_wrap=True, overflow="ellipsis")
     for t in failed[-_FAILURES:]:
-        grid.add_row(Text(f"✗ {t.metadata.name}", style="red"), ": ".join(filter(None, reason(t))))
+        grid.add_row(Text(f"✗ {t.metadata.name}", style="red"), why(t))
     if len(failed) > _FAILURES:
         grid.add_row("", Text(f"and {len(failed) - _FAILURES} before", style="dim"))
     return grid

@@ -12,10 +12,10 @@ from kubestudy.cli.views import (
     arguments,
     counts,
     ranked,
-    reason,
     study_state,
     study_story,
     trial_rows,
+    why,
 )
 
 TOP = 10
@@ -46,7 +46,7 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
     if failed:
         lines = [f"{tally.failed} of {tally.created} trials failed:"]
         for t in failed[:_FAILURES]:
-            lines.append(f"  {t.metadata.name}: {': '.join(filter(None, reason(t)))}")
+            lines.append(f"  {t.metadata.name}: {why(t)}")
         if len(failed) > _FAILURES:
             lines.append(f"  and {len(failed) - _FAILURES} more")
         parts.append("\n".join(lines))

@@ -19,7 +19,7 @@ from kubestudy.cli.program import program_name
 from kubestudy.cli.report import report
 from kubestudy.cli.source import DEFAULT_RESULTS
 from kubestudy.cli.tables import echo, note
-from kubestudy.cli.views import study_state
+from kubestudy.cli.views import study_state, study_story
 from kubestudy.local import container
 from kubestudy.local.engine import Engine
 from kubestudy.local.machine import Machine, this_machine
@@ -109,7 +109,9 @@ def run(
     if not ended:
         if not quiet:
             again = shlex.join([*program_name().split(), *sys.argv[1:]])
-            echo(f"\nstopped; to go on where it stopped: {_without(again, '--restart')}")
+            echo(
+                f"\nstopped: {study_story(store.study)}\nto go on where it stopped: {_without(again, '--restart')}"
+            )
         sys.exit(INTERRUPTED)
     if not quiet:
         source = FolderSource(results)

@@ -11,6 +11,7 @@ from kubestudy.api.parameters import Assignment, Parameter
 from kubestudy.api.study import Study, TrialCounts
 from kubestudy.api.trial import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
 from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
+from kubestudy.core.status import duration_text
 
 _STUDY_COLUMNS = (
     "NAME",
@@ -132,8 +133,8 @@ def trial_rows(study: Study, trials: Sequence[Trial]) -> list[list[str]]:
             # What a trial has reported so far is not its value yet.
             values = [dim(v) if (v := number(latest(t, m))) != NONE else v for m in metrics]
         word = state(t.state)
-        if t.state in (FAILED, STOPPED, PENDING) and (why := reason(t)[0]):
-            word += f" ({why})"
+        if t.state in (FAILED, STOPPED, PENDING) and (cause := reason(t)[0]) not in ("", t.state):
+            word += f" ({cause})"
         rows.append(
             [
                 t.metadata.name,
@@ -172,11 +173,30 @@ def reason(trial: Trial) -> tuple[str, str]:
     return (found.reason, one_line(found.message)) if found else ("", "")
 
 
+def why(trial: Trial) -> str:
+    """Why a trial is in its state, in one line."""
+    word, message = reason(trial)
+    return ": ".join(part for part in (word, message) if part and part != trial.state)
+
+
+def worked(trial: Trial) -> timedelta | None:
+    """How long the runs of a trial took together, up to now; None before the first."""
+    now = datetime.now(UTC)
+    spans = [
+        (r.completion_time or now) - r.start_time
+        for r in (trial.status.runs if trial.status else None) or ()
+        if r.start_time is not None
+    ]
+    return sum(spans, timedelta()) if spans else None
+
+
 def duration(trial: Trial) -> str:
     """How long a trial ran, or runs."""
-    status = trial.status
-    shown = span(status.start_time, status.completion_time) if status else NONE
-    return "<1s" if shown == "0s" else shown  # The API's times are whole seconds.
+    time = worked(trial)
+    if time is None:
+        return NONE
+    # The API's times are whole seconds.
+    return duration_text(time) if time >= timedelta(seconds=1) else "<1s"
 
 
 def assignment(study: Study, parameters: Assignment, exact: bool = False) -> str:
@@ -203,17 +223,12 @@ def _exact(parameter: Parameter | None, value: object) -> str:
 def time_left(study: Study, trials: Sequence[Trial]) -> timedelta | None:
     """Estimates the time to the end from the mean time of a trial, and how far each has come."""
     wanted = total(study)
-    times, running, now = [], [], datetime.now(UTC)
-    for t in trials:
-        if t.status is None or t.status.start_time is None:
-            continue
-        if t.status.completion_time is None:
-            running.append(now - t.status.start_time)
-        elif t.state != STOPPED:
-            times.append(t.status.completion_time - t.status.start_time)
+    times = [time for t in trials if t.state == SUCCEEDED and (time := worked(t)) is not None]
     if wanted is None or not times:
         return None
     mean = sum(times, timedelta()) / len(times)
     left = mean * (wanted - counts(study).finished)
-    left -= sum((min(mean, r) for r in running), timedelta())
+    for t in trials:
+        if not t.finished and (time := worked(t)) is not None:
+            left -= min(mean, time)
     return max(timedelta(), left) / study.spec.budget.parallelism

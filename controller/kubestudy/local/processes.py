@@ -305,7 +305,7 @@ class Processes:
             "created": jobs.moment(run.job["metadata"]["creationTimestamp"]),
             "deleting": run.deleting or (run.suspended and pod.alive),
             "suspended": run.suspended,
-            "started": pod.started,
+            "started": pod.started if pod.alive else None,
         }
         if pod.begun:
             identity = f"{run.job['metadata']['ownerReferences'][0]['uid']}/{run.name}/{pod.number}"
