@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from kubestudy.api.base import API_VERSION, ApiModel, nested_model
+from kubestudy.api.meta import ObjectMeta
 from kubestudy.api.study import Study
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,29 @@ def parse_study(document: Any) -> Study:
         # A number is tried as an integer first and as a float last: the last error counts.
         worded = {e.field: e for e in map(_field_error, error.errors())}
         raise InvalidObject(errors + list(worded.values())) from error
-    if not study.metadata.name and not study.metadata.generate_name:
-        errors.append(FieldError("metadata.name", "is missing"))
+    errors += _wrong_names(study.metadata)
     errors += broken_rules(study)
     if errors:
         raise InvalidObject(errors)
     return study
+
+
+def _wrong_names(metadata: ObjectMeta) -> Iterator[FieldError]:
+    """What Kubernetes says of the names of any object."""
+    if not metadata.name and not metadata.generate_name:
+        yield FieldError("metadata.name", "is missing")
+    if metadata.name and (len(metadata.name) > 253 or not _SUBDOMAIN.fullmatch(metadata.name)):
+        yield FieldError(
+            "metadata.name",
+            "must be a lowercase RFC 1123 subdomain: at most 253 lower case letters, digits, '-'"
+            " and '.', with a letter or digit at both ends",
+        )
+    namespace = metadata.namespace
+    if namespace and (len(namespace) > 63 or not _LABEL.fullmatch(namespace)):
+        yield FieldError(
+            "metadata.namespace",
+            "must be a lowercase RFC 1123 label: at most 63 lower case letters, digits and '-'",
+        )
 
 
 def broken_rules(model: ApiModel, path: str = "") -> list[FieldError]:
