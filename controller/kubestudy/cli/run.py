@@ -109,9 +109,8 @@ def run(
     if not ended:
         if not quiet:
             again = shlex.join([*program_name().split(), *sys.argv[1:]])
-            echo(
-                f"\nstopped: {study_story(store.study)}\nto go on where it stopped: {_without(again, '--restart')}"
-            )
+            echo(f"\nstopped: {study_story(store.study)}")
+            echo(f"to go on where it stopped: {_without(again, '--restart')}")
         sys.exit(INTERRUPTED)
     if not quiet:
         source = FolderSource(results)
