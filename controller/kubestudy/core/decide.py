@@ -87,7 +87,8 @@ def decide(snapshot: Snapshot) -> Plan:
     _stop_or_hold(plan, trials, snapshot)
     if not spec.suspend:
         _start(plan, trials, snapshot, algorithm, more=end is None)
-    if wait := next_deadline(study, trials, started, gpus, now):
+    stopping = end is not None and end.at_once
+    if not stopping and (wait := next_deadline(study, trials, started, gpus, now)) is not None:
         plan.within(wait)
     busy = any(facts.active for facts in snapshot.runs)
     status = study_status(study, trials, algorithm.size, seed, started, end, busy, now)

@@ -106,7 +106,7 @@ def gpu_seconds(trials: Sequence[Progress], gpus: int, now: datetime | None = No
     used = 0.0
     for t in trials:
         used += sum(r.gpu_seconds for r in t.status.runs or ())
-        if now and t.holds_slot and t.facts and t.facts.started:
+        if now and not t.finished and t.holds_slot and t.facts and t.facts.started:
             used += gpus * max(timedelta(), now - t.facts.started).total_seconds()
     return used
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -127,7 +128,8 @@ def follow(
 def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime) -> None:
     """Ends an unfinished trial before its time."""
     if progress.facts is not None:
-        _record(progress, replace(progress.facts, ended=now), STOPPED, reason, gpus)
+        ended = progress.facts.ended or now
+        _record(progress, replace(progress.facts, ended=ended), STOPPED, reason, gpus)
     _become(progress, STOPPED, reason, message, now)
     progress.status = progress.status.model_copy(
         update={"completion_time": now.replace(microsecond=0)}
@@ -252,7 +254,8 @@ def _record(
     """Writes down the run."""
     seconds = 0
     if facts.started and facts.ended:
-        seconds = round(gpus * (facts.ended - facts.started).total_seconds())
+        # Rounded up: a budget that was spent while the run was at work stays spent.
+        seconds = math.ceil(gpus * (facts.ended - facts.started).total_seconds())
     run = Run(
         job=job_name(facts.key),
         rung=facts.key.rung,
