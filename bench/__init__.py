@@ -1,0 +1,1 @@
+"""Benchmarks: what kubestudy costs, beside the least that the same work can cost."""
