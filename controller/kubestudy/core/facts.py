@@ -184,7 +184,13 @@ class RunReport:
                     self.not_finite = self.not_finite or (name, value, track.step)
                     break
             else:
-                if newer or name not in self.metrics:
+                known = self.metrics.get(name)
+                if known is not None and newer:
+                    known.add(track.latest, track.step)
+                    known.min, known.max = min(known.min, track.min), max(known.max, track.max)
+                elif known is None and (
+                    len(self.metrics) < MAX_METRICS or name == self.curve_metric
+                ):
                     self.metrics[name] = track
 
     def _track(self, name: str, value: float, step: float | None) -> None:
@@ -194,7 +200,7 @@ class RunReport:
         track = self.metrics.get(name)
         if track is not None:
             track.add(value, step)
-        elif len(self.metrics) < MAX_METRICS:
+        elif len(self.metrics) < MAX_METRICS or name == self.curve_metric:
             self.metrics[name] = MetricTrack(value, value, value, step)
         else:
             self.dropped += 1

@@ -11,6 +11,7 @@ from kubestudy.api.meta import condition
 from kubestudy.api.study import Direction, MetricValue, Objective, Strategy, StudySpec
 from kubestudy.api.trial import (
     FAILED,
+    MAX_METRICS,
     MAX_RUNS,
     PENDING,
     RUNNING,
@@ -281,7 +282,7 @@ def _measure(progress: Progress, report: RunReport | None, spec: StudySpec) -> N
     first = [o.metric for o in spec.objectives if o.metric in report.metrics]
     rest = sorted(set(report.metrics) - set(first))
     metrics = []
-    for name in [*first, *rest]:
+    for name in [*first, *rest][:MAX_METRICS]:
         t = report.metrics[name]
         metrics.append(
             MetricSummary(

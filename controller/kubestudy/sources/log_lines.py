@@ -7,6 +7,7 @@ written by a program that we know nothing of.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -109,9 +110,17 @@ class LineReader:
         metrics = {
             name: value
             for name, value in numbers.items()
-            if name in self._wanted or (name not in RESERVED and len(name) <= 128)
+            if name in self._wanted or (name not in RESERVED and is_name(name))
         }
-        return Observation(metrics, numbers.get("step", numbers.get("epoch")), seq, final)
+        step = numbers.get("step", numbers.get("epoch"))
+        if step is not None and not math.isfinite(step):
+            step = None
+        return Observation(metrics, step, seq, final)
+
+
+def is_name(text: str) -> bool:
+    """Whether a status can hold this as the name of a metric."""
+    return 0 < len(text) <= 128 and text.isprintable()
 
 
 def _number(value: object) -> float | None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any
 
 from kubestudy.core.facts import LastWord, MetricTrack
+from kubestudy.sources.log_lines import is_name
+
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
 def last_word(message: str | None) -> LastWord | None:
@@ -21,21 +26,22 @@ def last_word(message: str | None) -> LastWord | None:
     metrics: dict[str, MetricTrack] = {}
     for name, values in _objects(record.get("metrics")):
         latest = _float(values.get("latest"))
-        if latest is None:
+        if latest is None or not is_name(name):
             continue
         low, high = _float(values.get("min")), _float(values.get("max"))
+        step = _float(values.get("step"))
         metrics[name] = MetricTrack(
             latest,
             latest if low is None else low,
             latest if high is None else high,
-            _float(values.get("step")),
+            step if step is not None and math.isfinite(step) else None,
         )
     seq, reason = record.get("seq"), record.get("reason")
     return LastWord(
         metrics,
         seq if isinstance(seq, int) and not isinstance(seq, bool) else None,
-        reason if isinstance(reason, str) and reason.isalnum() else None,
-        str(record.get("message") or "")[:1024],
+        reason if isinstance(reason, str) and _REASON.fullmatch(reason) else None,
+        str(record.get("message") or "")[:1024].encode(errors="replace").decode(),
     )
 
 
@@ -46,4 +52,9 @@ def _objects(value: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _float(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
