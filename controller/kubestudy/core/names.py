@@ -21,13 +21,16 @@ def trial_name(study: str, index: int) -> str:
 
 
 def job_name(run: RunKey) -> str:
-    """The name of the Job that executes a run."""
-    return label_value(f"{run.trial}-{run.rung}-{run.fold}-{run.attempt}").replace(".", "-")
+    """The name of the Job that executes a run; a point in it becomes a dash and adds a hash."""
+    name = f"{run.trial}-{run.rung}-{run.fold}-{run.attempt}"
+    return _cut(name).replace(".", "-") if "." in name else label_value(name)
 
 
 def label_value(name: str) -> str:
     """A name as a label's value: itself, or cut to 63 characters with a hash of all of it."""
-    if len(name) <= LABEL_LENGTH:
-        return name
+    return name if len(name) <= LABEL_LENGTH else _cut(name)
+
+
+def _cut(name: str) -> str:
     digest = hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]
     return f"{name[: LABEL_LENGTH - _HASH_LENGTH - 1].rstrip('-.')}-{digest}"
