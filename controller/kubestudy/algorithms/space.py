@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from kubestudy.api.parameters import Assignment, Parameter, Scale, Value
+
+
+def _exact(number: float) -> Fraction:
+    """A number as it is written: 0.1 is a tenth, and three steps of it are 0.3."""
+    return Fraction(repr(number))
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,7 @@ class Dimension:
         step = p.step if p.step is not None else (1 if p.is_int else None)
         if step is None:
             return None
-        # A hair above, so that 0.3 is reached from 0 in three steps of 0.1.
-        return math.floor((p.max - p.min) / step * (1 + 1e-12) + 1e-9) + 1
+        return (_exact(p.max) - _exact(p.min)) // _exact(step) + 1
 
     def at(self, index: int) -> Value:
         """The value of a place on a discrete axis, from 0 to ``size`` - 1."""
@@ -48,12 +53,8 @@ class Dimension:
         if listed is not None:
             return p.typed(listed[index])
         assert p.min is not None and p.max is not None
-        if p.is_int:
-            return int(p.min) + index * int(p.step or 1)
-        step = float(p.step or 1)
-        # Decimal steps stay decimal: 0.1 * 3 is written 0.3.
-        digits = max(0, 12 - math.floor(math.log10(step)))
-        return min(float(p.max), round(float(p.min) + index * step, digits))
+        value = _exact(p.min) + index * _exact(p.step or 1)
+        return int(value) if p.is_int else float(value)
 
     def from_unit(self, unit: float) -> Value:
         """Maps a number of [0, 1) to a value, evenly on the parameter's own scale."""
