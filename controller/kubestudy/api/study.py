@@ -26,13 +26,13 @@ MAX_PARALLELISM = 1000
 MAX_TRIALS = 100_000
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_LONGEST = 100 * 365 * 86400
 
 
 def parse_duration(text: str) -> timedelta:
-    """Reads a duration such as ``90s``, ``2h30m`` or ``1d``."""
-    return timedelta(
-        seconds=sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", text))
-    )
+    """Reads a duration such as ``90s``, ``2h30m`` or ``1d``; of more than 100 years, 100 years."""
+    seconds = sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", text))
+    return timedelta(seconds=min(seconds, _LONGEST))
 
 
 Duration = Annotated[StrictStr, Field(max_length=32, pattern=DURATION)]

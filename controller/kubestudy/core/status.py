@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from kubestudy.api.study import (
+    MAX_TRIALS,
     BestTrial,
     GpuSeconds,
     Study,
@@ -80,6 +81,8 @@ def study_status(
     """
     counts = count(trials)
     total = wanted_trials(study, size)
+    if total is not None and total > MAX_TRIALS:
+        total = None  # a space so large is as good as endless
     leader = best(study, trials)
     over = end is not None and counts.finished == counts.created and not busy
     if over and end is not None and end.good and not counts.succeeded:
