@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from kubestudy.algorithms import available
 from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.space import SearchSpace
-from kubestudy.api.study import LogFormat, SourceType, Study, StudySpec
+from kubestudy.api.study import MAX_TRIALS, LogFormat, SourceType, Study, StudySpec
 from kubestudy.api.validation import FieldError
 from kubestudy.core import placeholders
 
@@ -104,7 +104,8 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     if wrong:
         return
     budget = spec.budget
-    endless = kind(space, 0, objectives=spec.objectives).size is None
+    size = kind(space, 0, objectives=spec.objectives).size
+    endless = size is None or size > MAX_TRIALS
     limits = (budget.max_trials, budget.timeout, budget.max_gpu_hours)
     if endless and all(limit is None for limit in limits):
         yield FieldError(
@@ -162,7 +163,7 @@ def _pod(spec: StudySpec) -> Iterator[FieldError]:
         yield FieldError("trial.template.spec", "is required: a pod's spec")
         return
     for field, why in _RESERVED_POD_FIELDS.items():
-        if field in pod and pod[field] != "Never":
+        if field in pod and (field, pod[field]) != ("restartPolicy", "Never"):
             yield FieldError(f"trial.template.spec.{field}", why)
     containers = pod.get("containers")
     if not isinstance(containers, list) or not containers:
@@ -206,18 +207,30 @@ def _shell_text(path: str, command: list[Any], args: list[Any]) -> Iterator[Fiel
     words = [("command", i, w) for i, w in enumerate(command)]
     words += [("args", i, w) for i, w in enumerate(args)]
     texts = [str(w) for _, _, w in words]
-    if not texts or texts[0].rsplit("/", 1)[-1] not in SHELLS or "-c" not in texts:
-        return
-    script = texts.index("-c") + 1
-    if script < len(words) and any(
-        n.startswith("parameters.") for n in placeholders.names(texts[script])
-    ):
+    for script in _scripts(texts):
+        if not any(n.startswith("parameters.") for n in placeholders.names(texts[script])):
+            continue
         field, i, _ = words[script]
         yield FieldError(
             f"{path}.{field}[{i}]",
             "a shell would read the parameter's value as code; pass it after the script and use"
             ' "$1" in it, as in [sh, -c, \'train --lr "$1"\', sh, "${parameters.lr}"]',
         )
+
+
+def _scripts(texts: list[str]) -> Iterator[int]:
+    """Where a shell's script stands: after its options, such as ``-c`` or ``-euo pipefail -c``."""
+    for start, text in enumerate(texts):
+        if text.rsplit("/", 1)[-1] not in SHELLS:
+            continue
+        word, is_script = start + 1, False
+        while word < len(texts) and texts[word][:1] in ("-", "+") and texts[word] != "--":
+            letters = texts[word].lstrip("-+") if texts[word][:2] != "--" else ""
+            is_script |= "c" in letters
+            word += 1 + letters.count("o") + letters.count("O")
+        word += word < len(texts) and texts[word] == "--"
+        if is_script and word < len(texts):
+            yield word
 
 
 def _did_you_mean(given: str, known: Iterable[str]) -> str:

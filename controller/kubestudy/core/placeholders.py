@@ -71,7 +71,12 @@ def _fill_text(
         if not match[1].startswith(_PREFIX) or name not in values:
             return match[0]
         written = space[name].text(values[name])
-        return escape(written) if for_container else written
+        if not for_container:
+            return written
+        # After a lone $ of the template, a value such as (HOME) would complete a reference.
+        dollars = len(text[: match.start()]) - len(text[: match.start()].rstrip("$"))
+        joins = dollars % 2 == 1 and written.startswith("(")
+        return ("$" if joins else "") + escape(written)
 
     whole = PLACEHOLDER.fullmatch(text)
     if whole and not for_container and (name := whole[1].removeprefix(_PREFIX)) in values:
