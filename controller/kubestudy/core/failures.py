@@ -19,6 +19,10 @@ EXIT_REASONS = {
 }
 
 
+_SAYS_NOTHING = ("Error", "Completed", "BackoffLimitExceeded", "PodFailurePolicy")
+"""Reasons that leave open why a pod failed; Completed is of a container beside one that failed."""
+
+
 class Remedy(Enum):
     """What is done about a run that ended badly."""
 
@@ -82,7 +86,7 @@ def judge(run: RunFacts, report: RunReport, wanted: list[str]) -> Verdict:
 
 def _reason(run: RunFacts, report: RunReport) -> str:
     # What the kubelet says of a container or pod outweighs what the container says of itself.
-    if run.reason and run.reason not in ("Error", "BackoffLimitExceeded", "PodFailurePolicy"):
+    if run.reason and run.reason not in _SAYS_NOTHING:
         return run.reason
     if report.exit_reason and report.exit_reason != "Completed":
         return report.exit_reason

@@ -67,7 +67,7 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
         LABEL_COMPONENT: "trial",
     }
     template = _pod_template(study, trial, run, settings)
-    metadata = template.setdefault("metadata", {})
+    metadata = template["metadata"] = template.get("metadata") or {}
     annotations = {
         LABEL_STUDY: study.metadata.name,
         LABEL_TRIAL: trial.metadata.name,
@@ -162,8 +162,10 @@ def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings
         if folder is not None:
             name = path.rsplit("/", 1)[-1]
             claim = {"claimName": folder.claim_name}
-            pod.setdefault("volumes", []).append({"name": name, "persistentVolumeClaim": claim})
-            main.setdefault("volumeMounts", []).append({"name": name, "mountPath": path})
+            volume = {"name": name, "persistentVolumeClaim": claim}
+            pod["volumes"] = [*(pod.get("volumes") or []), volume]
+            mount = {"name": name, "mountPath": path}
+            main["volumeMounts"] = [*(main.get("volumeMounts") or []), mount]
     return template
 
 
@@ -271,8 +273,9 @@ def observe(job: Manifest, pods: Iterable[Manifest]) -> RunFacts | None:
     created = moment(metadata.get("creationTimestamp"))
     deleting = metadata.get("deletionTimestamp") is not None
     suspended = bool(job["spec"].get("suspend"))
+    since = _suspended_since(job)
     pod = max(
-        pods,
+        (p for p in pods if since is None or p["metadata"]["creationTimestamp"] >= since),
         key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"]),
         default=None,
     )
@@ -280,9 +283,21 @@ def observe(job: Manifest, pods: Iterable[Manifest]) -> RunFacts | None:
     if pod is not None and not suspended:
         facts |= _pod_facts(pod)
     verdict = _job_verdict(job)
-    if verdict is not None and facts.get("state") not in (RunState.SUCCEEDED, RunState.FAILED):
+    ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
+    # A Job that is past its deadline deletes its pod itself.
+    late = facts.get("reason") == "Deleted" and (verdict or {}).get("reason") == "DeadlineExceeded"
+    if verdict is not None and (late or not ended):
         facts |= verdict
     return RunFacts(key=key, job=metadata["name"], **facts)
+
+
+def _suspended_since(job: Manifest) -> str | None:
+    """When the Job was last suspended or resumed; a pod made before that was deleted for it."""
+    for c in (job.get("status") or {}).get("conditions") or ():
+        if c["type"] == "Suspended":
+            since: str | None = c.get("lastTransitionTime")
+            return since
+    return None
 
 
 def _job_verdict(job: Manifest) -> dict[str, Any] | None:
