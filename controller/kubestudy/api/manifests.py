@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -169,11 +170,14 @@ def _go_numbers(data: Any) -> Any:
 
 
 def _go_number(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and -(2.0**63) <= value < 2.0**63:
-        return int(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return float(value)
-    return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        whole = int(Decimal(repr(value)))  # By its shortest digits, as Go writes it.
+        return whole if _fits(whole) else value
+    return float(value) if isinstance(value, int) and not _fits(value) else value
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**63
 
 
 def _tag_of(text: str) -> str:
@@ -192,16 +196,27 @@ class _Loader(_BaseLoader):
         return _tag_of(value) if implicit[0] else _STR
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys: set[Hashable] = set()
-        for key_node, _ in node.value:
+        result: dict[Hashable, Any] = {}
+        own: set[Hashable] = set()
+        for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
+                # Where it stands, it overrides what stands before it.
+                for merged in reversed(self._merged(value_node)):
+                    result |= self.construct_mapping(merged, deep=True)
                 continue
             key = self._key(key_node)
-            if key in keys:
+            if key in own:
                 raise ManifestError(f"key {key!r} stands twice in one object", key_node.start_mark)
-            keys.add(key)
-        self.flatten_mapping(node)
-        return {self._key(k): self.construct_object(v, deep=deep) for k, v in node.value}
+            own.add(key)
+            result[key] = self.construct_object(value_node, deep=deep)
+        return result
+
+    def _merged(self, node: Any) -> list[Any]:
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for item in nodes:
+            if not isinstance(item, yaml.MappingNode):
+                raise ManifestError("<< needs an object, or a list of them", item.start_mark)
+        return list(nodes)
 
     def _key(self, node: Any) -> str:
         key = self.construct_object(node, deep=True)
