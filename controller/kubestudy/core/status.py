@@ -144,6 +144,17 @@ def study_status(
     )
 
 
+def blocked(study: Study, reason: str, message: str, now: datetime) -> StudyStatus:
+    """Makes the status of an accepted Study that cannot go on; else it stays as it was."""
+    before = study.status or StudyStatus()
+    generation = study.metadata.generation
+    conditions = said(
+        before.conditions or [], "Accepted", True, "Valid", "the Study can be run", now, generation
+    )
+    conditions = said(conditions, "Progressing", False, reason, message, now, generation)
+    return before.model_copy(update={"conditions": conditions})
+
+
 def _time_left(
     study: Study, trials: Sequence[Progress], counts: TrialCounts, total: int | None
 ) -> str | None:

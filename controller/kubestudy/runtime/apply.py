@@ -21,6 +21,7 @@ from kubestudy.core.plan import (
     SuspendRun,
     WriteTrialStatus,
 )
+from kubestudy.core.status import blocked
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import (
     APPLY,
@@ -82,7 +83,12 @@ class Applier:
         """
         waits = [plan.look_again] if plan.look_again is not None else []
         for action in plan.actions:
-            if (wait := self._carry_out(study, action)) is not None:
+            try:
+                wait = self._carry_out(study, action)
+            except Conflict as conflict:
+                self._tell_of(study, conflict)
+                raise
+            if wait is not None:
                 waits.append(wait)
         held_back = False
         if plan.status is not None:
@@ -145,6 +151,13 @@ class Applier:
                     " does not belong to this Study; delete it, or name the Study differently"
                 ) from error
             cache.put(found)
+
+    def _tell_of(self, study: Study, conflict: Conflict) -> None:
+        """The Study itself says that it cannot go on, until its next status takes that back."""
+        status = blocked(study, "NameConflict", str(conflict), datetime.now(UTC))
+        if status != study.status:
+            self._write_study_status(study, status)
+            self._tell(study, Event("NameConflict", str(conflict), warning=True))
 
     def _write_study_status(self, study: Study, status: StudyStatus) -> None:
         key = (study.metadata.namespace or "", study.metadata.name)
