@@ -58,6 +58,13 @@ def test_a_user_error_is_told_without_a_traceback(start: Start) -> None:
     assert "InvalidArgument: 'oops' is not an argument" in err
 
 
+def test_a_variable_that_breaks_the_contract_is_told(start: Start) -> None:
+    process = start("-c", indented("pass"), KUBESTUDY_PARAMETERS="{")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 64
+    assert "InvalidArgument: KUBESTUDY_PARAMETERS is not JSON" in err
+
+
 def test_torchs_own_memory_errors_are_known_by_name() -> None:
     class OutOfMemoryError(RuntimeError):
         pass
@@ -110,7 +117,7 @@ def test_the_endpoint_lingers_until_it_is_told_to_go(start: Start, interrupt: bo
         "-c",
         indented("report(accuracy=0.75)"),
         KUBESTUDY_METRICS_PORT=str(port),
-        KUBESTUDY_LINGER_SECONDS="60" if interrupt else "1.5",
+        KUBESTUDY_LINGER_SECONDS="60" if interrupt else "4",
     )
     assert process.stdout is not None
     process.stdout.readline()

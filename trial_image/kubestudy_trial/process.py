@@ -20,7 +20,11 @@ def outcome() -> Iterator[None]:
     Raises:
         SystemExit: With the exit code, unless the trial completed.
     """
-    reporter = default_reporter()
+    try:
+        reporter = default_reporter()
+    except Failure as failure:  # A variable is wrong, and so there is no reporter to tell it.
+        _log.error("%s: %s", failure.reason, failure)
+        raise
     with restored_signals():
         interruption.install(reporter.fail)
         try:
