@@ -293,9 +293,7 @@ class FakeCluster:
 
     def pods_of(self, job: Object) -> list[Object]:
         uid = job["metadata"].get("uid")
-        return [
-            p for p in self.pods.values() if p["metadata"]["ownerReferences"][0]["uid"] == uid
-        ]
+        return [p for p in self.pods.values() if p["metadata"]["ownerReferences"][0]["uid"] == uid]
 
     def tick(self) -> None:
         """One round of the Job controller and the garbage collector."""

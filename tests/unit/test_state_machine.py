@@ -256,8 +256,8 @@ def value_of_trial(world: FakeCluster, trial: Any) -> float:
 
 TestWorld = World.TestCase
 TestWorld.settings = settings(
-    max_examples=350,
-    stateful_step_count=40,
+    max_examples=200,
+    stateful_step_count=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

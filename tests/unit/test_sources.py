@@ -1,0 +1,356 @@
+"""Reading reports: whatever a log holds, reading is bounded and never raises."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
+from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport
+from kubestudy.sources import log_lines
+from kubestudy.sources.log_lines import MAX_LINE, LineReader
+from kubestudy.sources.termination import last_word
+from tests.unit.build import study
+
+SPEC = study().spec
+READER = LineReader(SPEC)
+
+DEEP = "[" * 20_000
+LINES: list[tuple[str, dict[str, float] | None]] = [
+    # Json
+    ('{"accuracy": 0.9}', {"accuracy": 0.9}),
+    ('{"seq": 3, "step": 40, "epoch": 1.0, "accuracy": 1, "f1": 2}', {"accuracy": 1, "f1": 2}),
+    ('  {"accuracy": 1e-4}\r\n', {"accuracy": 1e-4}),
+    ('{"accuracy": Infinity}', {"accuracy": math.inf}),
+    ('{"accuracy": -Infinity}', {"accuracy": -math.inf}),
+    ('{"accuracy": "0.9"}', None),
+    ('{"accuracy": true}', None),
+    ('{"accuracy": null, "seq": 1}', {}),
+    ('{"accuracy": {"value": 1}}', None),
+    ('{"accuracy": 0.9', None),
+    ('[{"accuracy": 0.9}]', None),
+    ('{"time": 1722000000, "seq": 0, "accuracy": 0.5}', {"accuracy": 0.5}),
+    ('{"accuracy": 0.5, "' + "n" * 129 + '": 1}', {"accuracy": 0.5}),
+    ('{"accuracy": 0.5, "\\ud800": 1, "": 2, "a\\nb": 3}', {"accuracy": 0.5}),
+    ('{"accuracy": 0.5, "big": 1' + "0" * 400 + "}", {"accuracy": 0.5}),
+    # Structured logs that are no reports
+    ('{"level": 30, "time": 1722000000, "msg": "epoch done", "pid": 7}', None),
+    ('{"loss": 0.3}', None),
+    # TrainerLog
+    ("{'accuracy': 0.91, 'epoch': 1.0}", {"accuracy": 0.91}),
+    ("{'accuracy': '0.91', 'loss': '1.2e-05'}", {"accuracy": 0.91, "loss": 1.2e-5}),
+    ("{'accuracy': -inf, 'loss': 2}", {"accuracy": -math.inf, "loss": 2}),
+    ("{'loss': 0.5, 'learning_rate': 2e-05}", None),
+    ("{'accuracy': 'high'}", None),
+    # KeyValue
+    ("accuracy=0.91", {"accuracy": 0.91}),
+    ("epoch 1: accuracy: 0.91, loss=0.2", {"accuracy": 0.91}),
+    ("step=3 accuracy = .5", {"accuracy": 0.5}),
+    ("accuracy=1e-4 done", {"accuracy": 1e-4}),
+    ("accuracy=-inf", {"accuracy": -math.inf}),
+    ("eval_accuracy=0.91", None),
+    ("accuracy_top5=0.91", None),
+    ("my-accuracy=0.91", None),
+    ("Accuracy=0.91", None),
+    ("accuracy=high", None),
+    ("accuracy=0.91.3", None),
+    ("accuracy=1e", None),
+    # Colours
+    ("\x1b[32maccuracy\x1b[0m=\x1b[1;31m0.5\x1b[0m", {"accuracy": 0.5}),
+    ('\x1b[2K{"accuracy": 0.5}', {"accuracy": 0.5}),
+    # No reports at all
+    ("", None),
+    ("{", None),
+    ("{'", None),
+    ("\x00\xff\ufffd", None),
+    ('{"a":' + DEEP, None),
+    ('{"accuracy": ' + "1" * 5000 + "}", None),
+]
+
+
+@pytest.mark.parametrize(("line", "metrics"), LINES, ids=lambda v: str(v)[:40])
+def test_a_line_is_read(line: str, metrics: dict[str, float] | None) -> None:
+    observation = READER.read(line)
+    assert (observation.metrics if observation else None) == metrics
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"accuracy": NaN}',
+        "{'accuracy': nan}",
+        "{'accuracy': 'nan'}",
+        "accuracy=nan",
+        "accuracy: NaN",
+    ],
+)
+def test_nan_is_read_as_nan(line: str) -> None:
+    observation = READER.read(line)
+    assert observation is not None
+    assert math.isnan(observation.metrics["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "seq", "final"),
+    [
+        ('{"accuracy": 1}', None, None, False),
+        ('{"accuracy": 1, "step": 7, "epoch": 2}', 7, None, False),
+        ('{"accuracy": 1, "epoch": 2.5, "final": true}', 2.5, None, True),
+        ('{"accuracy": 1, "final": 1}', None, None, False),
+        ('{"accuracy": 1, "seq": 5}', None, 5, False),
+        ('{"accuracy": 1, "seq": -1}', None, None, False),
+        ('{"accuracy": 1, "seq": NaN}', None, None, False),
+        ('{"accuracy": 1, "seq": 1e300}', None, None, False),
+        ('{"accuracy": 1, "step": NaN}', None, None, False),
+        ('{"accuracy": 1, "step": Infinity}', None, None, False),
+        ("{'accuracy': 1, 'epoch': 0.5}", 0.5, None, False),
+        ("step=3 accuracy=1", 3, None, False),
+        ("step=nan accuracy=1", None, None, False),
+    ],
+)
+def test_where_in_training_a_report_is_from(
+    line: str, step: float | None, seq: int | None, final: bool
+) -> None:
+    assert READER.read(line) == Observation({"accuracy": 1.0}, step, seq, final)
+
+
+def test_only_the_formats_that_were_asked_for_are_read() -> None:
+    spec = study(metrics=[{"type": "Logs", "formats": ["KeyValue"]}]).spec
+    assert LineReader(spec).read('{"accuracy": 0.9}') is None
+    assert LineReader(spec).read("accuracy=0.9") is not None
+
+
+def test_a_metric_whose_name_is_an_expression_is_taken_by_the_letter() -> None:
+    spec = study(objectives=[{"metric": "a.b/c", "direction": "Maximize"}]).spec
+    assert LineReader(spec).read("a.b/c=1") is not None
+    assert LineReader(spec).read("axb/c=1") is None
+
+
+def test_a_line_beyond_the_cap_is_not_even_looked_at() -> None:
+    fits = '{"accuracy": 0.5}'.ljust(MAX_LINE)
+    assert READER.read(fits) is not None
+    assert READER.read(fits + " ") is None
+    assert READER.read('{"accuracy": 0.5, "x": "' + "y" * 10_000_000 + '"}') is None
+
+
+CATASTROPHIC = [
+    "1" * MAX_LINE,
+    "accuracy=" + "1" * (MAX_LINE - 9),
+    ("accuracy" + " " * 9) * (MAX_LINE // 17),
+    ("accuracy=" * MAX_LINE)[:MAX_LINE],
+    "{'" + "a" * (MAX_LINE - 2),
+    "{" + "'a': '" * 2700,
+    ("{'a': " + "1." * MAX_LINE)[:MAX_LINE],
+    ("\x1b[" + "1;" * MAX_LINE)[:MAX_LINE],
+    "\x1b[" * (MAX_LINE // 2),
+    ("{" * MAX_LINE),
+    ("{" + '"a":{' * MAX_LINE)[:MAX_LINE],
+]
+
+
+@pytest.mark.parametrize("line", CATASTROPHIC, ids=lambda v: v[:12])
+def test_reading_is_linear_in_the_line(line: str) -> None:
+    """Twice the line, about twice the time; an expression that backtracks would take four."""
+
+    def cost(text: str) -> float:
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            READER.read(text)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert len(line) <= MAX_LINE
+    assert cost(line) < 0.15
+    half = cost(line[: len(line) // 4])
+    assert cost(line) < 10 * half + 0.003
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [log_lines._ANSI, log_lines._TRAINER_PAIR, READER._pair],
+    ids=["ansi", "trainer", "pair"],
+)
+def test_no_expression_repeats_without_a_bound(pattern: re.Pattern[str]) -> None:
+    text = re.sub(r"\\.|\[(?:\\.|[^\]])*\]", "x", pattern.pattern)
+    assert not re.search(r"[*+]", text)
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_nothing_raises(text: str) -> None:
+    READER.read(text)
+    READER.read('{"accuracy": ' + text)
+    READER.read("{'accuracy': " + text)
+    last_word(text)
+    last_word('{"metrics": {"accuracy": {"latest": ' + text)
+
+
+# Reports.
+
+
+def told(*observations: Observation, curve: str = "accuracy") -> RunReport:
+    report = RunReport(curve_metric=curve)
+    for o in observations:
+        report.add(o)
+    return report
+
+
+def seen(value: float, seq: int | None = None, step: float | None = None) -> Observation:
+    return Observation({"accuracy": value}, step, seq)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "count", "missing"),
+    [
+        ([0, 1, 2], 3, 0),
+        ([0, 1, 1, 0, 2], 3, 0),
+        ([0, 3], 2, 2),
+        ([2], 1, 2),
+        ([None, None], 2, 0),
+    ],
+)
+def test_gaps_are_counted_and_repeats_are_not_taken_twice(
+    numbers: list[int | None], count: int, missing: int
+) -> None:
+    report = told(*(seen(1, seq) for seq in numbers))
+    assert report.metrics["accuracy"].count == count
+    assert report.missing == missing
+
+
+def test_a_track_keeps_latest_and_extremes() -> None:
+    track = told(*(seen(v, step=s) for s, v in enumerate([2, 5, -1, 3]))).metrics["accuracy"]
+    assert (track.latest, track.min, track.max, track.step, track.count) == (3, -1, 5, 3, 4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_remembered_and_not_stored(value: float) -> None:
+    report = told(seen(1, step=1), seen(value, step=2), seen(3, step=3))
+    assert report.not_finite is not None
+    assert report.not_finite[0] == "accuracy"
+    assert report.not_finite[2] == 2
+    assert (report.metrics["accuracy"].latest, report.metrics["accuracy"].count) == (3, 2)
+
+
+@pytest.mark.parametrize("number", [1, 99, 100, 101, 199, 200, 201, 1000, 12_345])
+def test_a_curve_is_thinned_evenly_and_keeps_its_order(number: int) -> None:
+    curve = told(*(seen(i, step=i) for i in range(number))).curve
+    steps = [s for s, _ in curve]
+    assert steps[0] == 0
+    assert steps == sorted(set(steps))
+    assert min(number, MAX_POINTS // 2) <= len(curve) <= MAX_POINTS
+    assert len({b - a for a, b in itertools.pairwise(steps)}) <= 1
+    assert number - 1 - steps[-1] <= 2 * max(1, number // (MAX_POINTS // 2))
+
+
+def test_the_objective_is_kept_even_where_many_metrics_come_first() -> None:
+    many = Observation({f"m{i}": 1.0 for i in range(MAX_METRICS + 5)})
+    report = told(many, seen(0.5))
+    assert report.metrics["accuracy"].latest == 0.5
+    assert len(report.metrics) == MAX_METRICS + 1
+    assert report.dropped == 5
+
+
+def word(seq: int | None = None, **values: float) -> LastWord:
+    return LastWord({n: MetricTrack(v, v, v, 9.0) for n, v in values.items()}, seq, "Completed")
+
+
+def test_a_newer_last_word_adds_what_the_log_lost() -> None:
+    report = told(seen(1, 0), seen(5, 1))
+    report.close(LastWord({"accuracy": MetricTrack(3, 0.5, 5, 9.0)}, seq=4))
+    track = report.metrics["accuracy"]
+    assert report.complete
+    assert report.missing == 3
+    assert (track.latest, track.min, track.max, track.count) == (3, 0.5, 5, 3)
+
+
+def test_a_last_word_that_is_no_newer_changes_nothing() -> None:
+    report = told(seen(1, 0), seen(5, 1))
+    report.close(word(seq=1, accuracy=3))
+    assert report.metrics["accuracy"].latest == 5
+    assert report.missing == 0
+
+
+def test_the_last_word_alone_is_enough() -> None:
+    report = RunReport()
+    report.close(word(seq=None, accuracy=3))
+    assert report.metrics["accuracy"].latest == 3
+
+
+def test_a_last_word_with_nan_is_not_stored() -> None:
+    report = RunReport()
+    report.close(word(accuracy=math.nan))
+    assert report.not_finite is not None
+    assert not report.metrics
+
+
+def test_a_last_word_keeps_the_bounds_on_the_number_of_metrics() -> None:
+    report = told(*(Observation({f"m{i}": 1.0}) for i in range(MAX_METRICS)))
+    report.close(word(extra=1, accuracy=2))
+    assert "extra" not in report.metrics
+    assert report.metrics["accuracy"].latest == 2
+
+
+# Termination messages.
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "",
+        "Traceback (most recent call last):",
+        "{",
+        "[]",
+        "null",
+        '{"metrics": ' + "[" * 3000,
+        '{"metrics": {"a": {"latest": 1}}'.ljust(5 * 1024, "x"),
+        json.dumps({"seq": 1, "message": "x" * 5000})[:4096],
+    ],
+)
+def test_garbage_is_no_last_word(message: str | None) -> None:
+    assert last_word(message) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({}, LastWord({})),
+        ({"seq": 3, "reason": "Completed"}, LastWord({}, 3, "Completed")),
+        ({"seq": True, "reason": "two words"}, LastWord({})),
+        ({"seq": "3", "reason": 7, "message": 8}, LastWord({}, message="8")),
+        ({"reason": "A" * 2000}, LastWord({})),
+        ({"metrics": [1]}, LastWord({})),
+        ({"metrics": {"a": 1, "b": {"latest": "x"}, "c": {"min": 1}}}, LastWord({})),
+        ({"metrics": {"a": {"latest": 10**400}}}, LastWord({})),
+        ({"metrics": {"n" * 129: {"latest": 1}, "\ud800": {"latest": 1}}}, LastWord({})),
+        (
+            {"metrics": {"a": {"latest": 2, "min": 1, "max": 3, "step": 5}}},
+            LastWord({"a": MetricTrack(2, 1, 3, 5)}),
+        ),
+        ({"metrics": {"a": {"latest": 2}}}, LastWord({"a": MetricTrack(2, 2, 2, None)})),
+        (
+            {"metrics": {"a": {"latest": 2, "step": math.nan}}},
+            LastWord({"a": MetricTrack(2, 2, 2, None)}),
+        ),
+    ],
+    ids=lambda v: str(v)[:40],
+)
+def test_a_last_word_is_read_as_far_as_it_makes_sense(
+    record: dict[str, Any], expected: LastWord
+) -> None:
+    assert last_word(json.dumps(record)) == expected
+
+
+def test_a_message_that_is_no_text_is_made_text() -> None:
+    found = last_word('{"message": "\\ud800 and on"}')
+    assert found is not None
+    assert found.message.encode()
