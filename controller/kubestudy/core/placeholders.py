@@ -73,10 +73,10 @@ def _fill_text(
         written = space[name].text(values[name])
         if not for_container:
             return written
-        # After a lone $ of the template, a value such as (HOME) would complete a reference.
-        dollars = len(text[: match.start()]) - len(text[: match.start()].rstrip("$"))
-        joins = dollars % 2 == 1 and written.startswith("(")
-        return ("$" if joins else "") + escape(written)
+        # A lone $ of the template would join with a value such as (HOME) or $(HOME).
+        before = text[: match.start()]
+        lone = (len(before) - len(before.rstrip("$"))) % 2 == 1
+        return ("$" if lone else "") + escape(written)
 
     whole = PLACEHOLDER.fullmatch(text)
     if whole and not for_container and (name := whole[1].removeprefix(_PREFIX)) in values:

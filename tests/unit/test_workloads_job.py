@@ -1,0 +1,435 @@
+"""Jobs: how a run is built, and how it is seen."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubestudy.api.parameters import Parameter
+from kubestudy.core import placeholders
+from kubestudy.core.facts import RunKey, RunState
+from kubestudy.workloads.job import JobSettings, build, observe, termination_message
+from tests.unit.build import at, study, trial
+
+KEY = RunKey("demo-0", attempt=2)
+
+
+def built(point: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return build(study(**spec), trial(parameters=point), KEY, JobSettings("default:1"))
+
+
+def container(job: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = job["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def env(job: dict[str, Any]) -> dict[str, str]:
+    """The container's environment as the kubelet gives it to the process."""
+    known: dict[str, str] = {}
+    for variable in container(job)["env"]:
+        known[variable["name"]] = kubelet_expands(variable.get("value", ""), known)
+    return known
+
+
+def kubelet_expands(text: str, known: dict[str, str]) -> str:
+    """An independent model: ``$$`` is ``$``; ``$(X)`` is X's value where X is defined."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        return known.get(match[1], match[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", replaced, text)
+
+
+# Building.
+
+
+def test_a_short_form_pod_is_restricted() -> None:
+    job = built()
+    pod = job["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container(job)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["restartPolicy"] == "Never"
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+
+
+def test_a_job_is_found_by_its_trial_and_never_retries_by_itself() -> None:
+    job = built(trial={"image": "i", "timeout": "1h30m"})
+    assert job["metadata"]["name"] == "demo-0-0-0-2"
+    assert job["metadata"]["namespace"] == "team"
+    (owner,) = job["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"], owner["controller"]) == ("Trial", "trial-uid-0", True)
+    assert job["spec"]["backoffLimit"] == 0
+    assert job["spec"]["activeDeadlineSeconds"] == 5400
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    labels = job["metadata"]["labels"]
+    assert labels.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    facts = observe(job | {"status": {}}, [])
+    assert facts is not None
+    assert facts.key == KEY
+
+
+def test_gpus_are_requested_and_limited_beside_the_users_resources() -> None:
+    resources = {"requests": {"cpu": 2}, "limits": {"memory": "8Gi"}}
+    job = built(trial={"gpus": 2, "gpuResource": "amd.com/gpu", "resources": resources})
+    assert container(job)["resources"] == {
+        "requests": {"cpu": 2, "amd.com/gpu": 2},
+        "limits": {"memory": "8Gi", "amd.com/gpu": 2},
+    }
+    assert {"name": "shm", "mountPath": "/dev/shm"} in container(job)["volumeMounts"]
+
+
+def test_without_gpus_none_are_requested() -> None:
+    assert "resources" not in container(built())
+
+
+def test_the_parameters_follow_the_arguments() -> None:
+    job = built(trial={"args": ["--task=mrpc"]})
+    assert container(job)["args"] == ["--task=mrpc", "--lr=0.1", "--size=s"]
+    assert container(job)["image"] == "default:1"
+
+
+@pytest.mark.parametrize(
+    "short_form",
+    [
+        {"args": ["${parameters.lr}"]},
+        {"command": ["train", "--x=${parameters.size}"]},
+        {"env": [{"name": "LR", "value": "${parameters.lr}"}]},
+    ],
+)
+def test_a_placeholder_anywhere_replaces_the_arguments(short_form: dict[str, Any]) -> None:
+    job = built(trial={"image": "i"} | short_form)
+    assert "--lr=0.1" not in container(job).get("args", [])
+    assert "${" not in json.dumps(job)
+
+
+def test_the_container_is_told_what_the_contract_says() -> None:
+    told = env(
+        built(
+            trial={"checkpoints": {"claimName": "c"}, "outputs": {"claimName": "o"}},
+        )
+    )
+    assert json.loads(told["KUBESTUDY_PARAMETERS"]) == {"lr": 0.1, "size": "s"}
+    assert told["KUBESTUDY_STUDY"] == "demo"
+    assert told["KUBESTUDY_TRIAL"] == "demo-0"
+    assert told["KUBESTUDY_ATTEMPT"] == "2"
+    assert "demo-0" in told["KUBESTUDY_CHECKPOINT_DIR"]
+    assert "demo-0" in told["KUBESTUDY_OUTPUT_DIR"]
+
+
+TEMPLATE = {
+    "metadata": {"labels": {"team": "nlp"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "main",
+                "image": "i",
+                "args": ["--lr", "${parameters.lr}", "--tag=${parameters.size}!"],
+                "env": [
+                    {"name": "KUBESTUDY_TRIAL", "value": "a lie"},
+                    {"name": "MINE", "value": "$(KUBESTUDY_TRIAL)"},
+                ],
+            },
+            {"name": "side", "image": "i"},
+        ],
+        "terminationGracePeriodSeconds": "${parameters.lr}",
+    },
+}
+
+
+def test_a_template_is_filled_and_keeps_what_is_its_own() -> None:
+    job = built(trial={"template": TEMPLATE})
+    template = job["spec"]["template"]
+    assert container(job)["args"] == ["--lr", "0.1", "--tag=s!"]
+    assert template["metadata"]["labels"]["team"] == "nlp"
+    assert template["spec"]["terminationGracePeriodSeconds"] == 0.1
+    assert [c["name"] for c in template["spec"]["containers"]] == ["main", "side"]
+    assert env(job)["KUBESTUDY_TRIAL"] == env(job)["MINE"] == "demo-0"
+    assert TEMPLATE["spec"]["terminationGracePeriodSeconds"] == "${parameters.lr}"
+
+
+def test_null_fields_of_a_template_are_as_good_as_none() -> None:
+    main = {"name": "m", "image": "i", "env": None, "args": None, "volumeMounts": None}
+    pod = {"containers": [main], "volumes": None, "initContainers": None}
+    job = built(
+        trial={"template": {"metadata": None, "spec": pod}, "checkpoints": {"claimName": "c"}}
+    )
+    assert job["spec"]["template"]["metadata"]["labels"]
+    assert [v["name"] for v in job["spec"]["template"]["spec"]["volumes"]] == ["checkpoints"]
+
+
+def test_a_run_is_built_the_same_each_time() -> None:
+    assert built() == built()
+
+
+# Values that bite.
+
+BITING = [
+    '"; rm -rf /',
+    "$(HOME)",
+    "$(KUBESTUDY_TRIAL)",
+    "$$(KUBESTUDY_TRIAL)",
+    "$$",
+    "$",
+    "(KUBESTUDY_TRIAL)",
+    "no",
+    "1e-4",
+    "ünï ☃ 漢",
+    "two\nlines\t",
+    "${parameters.lr}",
+    "--flag=x",
+    "",
+    "\\",
+]
+values = st.one_of(st.sampled_from(BITING), st.text(alphabet="$(){}ab\\'\" \n", max_size=12))
+
+
+def filled(text: str, value: str) -> str:
+    """What a process gets that is started with a text of a template."""
+    space = {"x": Parameter(name="x", choices=[value])}
+    written = placeholders.fill(text, {"x": value}, space, for_container=True)
+    return kubelet_expands(written, {"KUBESTUDY_TRIAL": "EXPANDED", "ab": "EXPANDED"})
+
+
+@pytest.mark.parametrize("value", BITING)
+@pytest.mark.parametrize("where", ["{}", "a {} b", "{}{}", "$${}", "$${}(ab)"])
+def test_a_value_reaches_the_process_as_it_is(value: str, where: str) -> None:
+    text = where.replace("{}", "${parameters.x}")
+    assert filled(text, value) == where.replace("{}", value)
+
+
+@given(value=values)
+@settings(max_examples=300, deadline=None)
+def test_any_value_reaches_the_process_as_it_is(value: str) -> None:
+    assert filled("${parameters.x}", value) == value
+    assert filled("a=${parameters.x};", value) == f"a={value};"
+    assert filled("$${parameters.x}", value) == f"${value}"
+    assert filled("$$${parameters.x}", value) == f"${value}"
+
+
+@pytest.mark.parametrize("value", BITING)
+def test_a_value_comes_through_arguments_and_environment(value: str) -> None:
+    space = [{"name": "x", "choices": [value]}]
+    job = built({"x": value}, parameters=space)
+    assert json.loads(env(job)["KUBESTUDY_PARAMETERS"]) == {"x": value}
+    (argument,) = container(job)["args"]
+    assert kubelet_expands(argument, env(job)) == f"--x={value}"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "whole", "text"),
+    [
+        ({"values": [1, 2]}, 1, 1, "1"),
+        ({"values": [1, 2.5]}, 1, 1.0, "1.0"),
+        ({"min": 0, "max": 1}, 1, 1.0, "1.0"),
+        ({"min": 0, "max": 1}, 1e-5, 1e-5, "1e-05"),
+        ({"min": 0, "max": 9, "type": "Int"}, 3.0, 3, "3"),
+        ({"choices": ["no", "1"]}, "no", "no", "no"),
+        ({"choices": ["no", "1"]}, "1", "1", "1"),
+    ],
+)
+def test_a_whole_placeholder_is_typed_and_a_part_is_text(
+    parameter: dict[str, Any], value: Any, whole: Any, text: str
+) -> None:
+    space = {"x": Parameter.model_validate({"name": "x"} | parameter)}
+    got = placeholders.fill({"a": ["${parameters.x}", "<${parameters.x}>"]}, {"x": value}, space)
+    assert got == {"a": [whole, f"<{text}>"]}
+    assert type(got["a"][0]) is type(whole)
+
+
+@pytest.mark.parametrize(
+    "text", ["${HOME}", "${parameters.unknown}", "${}", "$(x)", "$parameters.x"]
+)
+def test_what_is_no_placeholder_of_ours_stays(text: str) -> None:
+    assert placeholders.fill(text, {"x": "v"}, {"x": Parameter(name="x", choices=["v"])}) == text
+
+
+# Observing.
+
+
+def job(*conditions: dict[str, Any], **meta: Any) -> dict[str, Any]:
+    made = built()
+    made["metadata"] |= {"uid": "j", "creationTimestamp": "2026-01-01T00:00:00Z"} | meta
+    return made | {"status": {"conditions": list(conditions)}}
+
+
+def says(type_: str, reason: str = "", status: str = "True", when: int = 50) -> dict[str, Any]:
+    moment = at(when).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": type_, "status": status, "reason": reason, "lastTransitionTime": moment}
+
+
+def pod(
+    phase: str, state: dict[str, Any] | None = None, made: int = 1, **more: Any
+) -> dict[str, Any]:
+    deleted, name = more.pop("deleted", False), more.pop("name", "pod")
+    moment = at(made).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = {"phase": phase, **more}
+    if state is not None:
+        status["containerStatuses"] = [
+            {"name": "side", "state": {"running": {"startedAt": moment}}},
+            {"name": "trial", "state": state},
+        ]
+    return {
+        "metadata": {"name": name, "uid": f"{name}-uid", "creationTimestamp": moment}
+        | ({"deletionTimestamp": moment} if deleted else {}),
+        "spec": {"nodeName": "n1", "containers": [{"name": "trial"}, {"name": "side"}]},
+        "status": status,
+    }
+
+
+def terminated(code: int, reason: str = "Error", **more: Any) -> dict[str, Any]:
+    times = {"startedAt": "2026-01-01T00:00:05Z", "finishedAt": "2026-01-01T00:00:40Z"}
+    return {"terminated": {"exitCode": code, "reason": reason} | times | more}
+
+
+DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+FAILED_JOB = says("Failed", "BackoffLimitExceeded")
+P, R, S, F = RunState.PENDING, RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED
+
+SEEN = {
+    "no pod yet": (job(), [], P, None, None),
+    "pod waits": (job(), [pod("Pending")], P, None, None),
+    "unschedulable": (
+        job(),
+        [pod("Pending", conditions=[says("PodScheduled", "Unschedulable", "False")])],
+        P,
+        "Unschedulable",
+        None,
+    ),
+    "image": (
+        job(),
+        [pod("Pending", {"waiting": {"reason": "ImagePullBackOff"}})],
+        P,
+        "ImagePullBackOff",
+        None,
+    ),
+    "runs": (job(), [pod("Running", {"running": {}})], R, None, None),
+    "succeeded": (job(), [pod("Succeeded", terminated(0, "Completed"))], S, None, 0),
+    "failed": (job(), [pod("Failed", terminated(64))], F, "Error", 64),
+    "oom": (job(), [pod("Failed", terminated(137, "OOMKilled"))], F, "OutOfMemory", 137),
+    "evicted": (job(), [pod("Failed", reason="Evicted", message="disk")], F, "Evicted", None),
+    "pod deleted": (job(), [pod("Failed", terminated(137), deleted=True)], F, "Deleted", 137),
+    "disrupted": (
+        job(),
+        [pod("Failed", terminated(143), conditions=DISRUPTED, deleted=True)],
+        P,
+        "Disrupted",
+        143,
+    ),
+    "replaced": (
+        job(),
+        [pod("Failed", terminated(143), conditions=DISRUPTED), pod("Pending", made=9, name="b")],
+        P,
+        None,
+        None,
+    ),
+    "deadline": (
+        job(says("Failed", "DeadlineExceeded")),
+        [pod("Failed", terminated(143), deleted=True)],
+        F,
+        "DeadlineExceeded",
+        143,
+    ),
+    "deadline, pod at work": (
+        job(says("FailureTarget", "DeadlineExceeded")),
+        [pod("Running", {"running": {}})],
+        F,
+        "DeadlineExceeded",
+        None,
+    ),
+    "deadline, but done": (
+        job(says("Failed", "DeadlineExceeded")),
+        [pod("Succeeded", terminated(0))],
+        S,
+        None,
+        0,
+    ),
+    "pod tells more than its Job": (
+        job(FAILED_JOB),
+        [pod("Failed", terminated(71))],
+        F,
+        "Error",
+        71,
+    ),
+    "deleted pod of a failed Job": (
+        job(FAILED_JOB),
+        [pod("Failed", terminated(137), deleted=True)],
+        F,
+        "Deleted",
+        137,
+    ),
+    "complete, pod gone": (job(says("Complete")), [], S, None, None),
+    "failed, pod gone": (job(FAILED_JOB), [], F, "BackoffLimitExceeded", None),
+    "not complete": (job(says("Complete", status="False")), [], P, None, None),
+    "resumed, the old pod goes": (
+        job(says("Suspended", "JobResumed", "False", when=50)),
+        [pod("Failed", terminated(143), made=1, deleted=True)],
+        P,
+        None,
+        None,
+    ),
+    "resumed, the new pod runs": (
+        job(says("Suspended", "JobResumed", "False", when=50)),
+        [pod("Failed", deleted=True), pod("Running", {"running": {}}, made=50, name="b")],
+        R,
+        None,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_a_run_is_seen(name: str) -> None:
+    seen_job, pods, state, reason, code = SEEN[name]
+    facts = observe(seen_job, pods)
+    assert facts is not None
+    assert (facts.state, facts.reason, facts.exit_code) == (state, reason, code)
+    assert observe(seen_job, pods[::-1]) == facts
+
+
+def test_times_and_places_are_seen() -> None:
+    facts = observe(job(), [pod("Failed", terminated(1))])
+    assert facts is not None
+    assert (facts.created, facts.started, facts.ended) == (at(0), at(5), at(40))
+    assert (facts.pod, facts.pod_uid, facts.node) == ("pod", "pod-uid", "n1")
+
+
+def test_a_suspended_job_has_no_pod_and_holds_no_slot() -> None:
+    held = job()
+    held["spec"]["suspend"] = True
+    facts = observe(held, [pod("Running", {"running": {}})])
+    assert facts is not None
+    assert facts.suspended
+    assert facts.pod is None
+    assert not facts.active
+
+
+def test_a_job_on_its_way_out_still_holds_its_slot() -> None:
+    facts = observe(job(deletionTimestamp="2026-01-01T00:00:50Z"), [pod("Running")])
+    assert facts is not None
+    assert facts.deleting
+    assert facts.active
+
+
+def test_a_job_of_somebody_else_is_not_ours() -> None:
+    theirs = job()
+    theirs["metadata"]["annotations"] = None
+    assert observe(theirs, []) is None
+
+
+def test_the_last_word_is_that_of_the_container_that_trains() -> None:
+    assert termination_message(pod("Failed", terminated(1, message="{}"))) == "{}"
+    assert termination_message(pod("Pending")) is None
