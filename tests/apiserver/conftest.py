@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.audit import requests
 from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.kubectl import Namespace
 from tests.support.surroundings import give_up
 from tests.support.waiting import until
-from tests.testcluster import ControlPlane, binaries, reason_unavailable
+from tests.testcluster import ClusterError, ControlPlane, binaries, reason_unavailable
 
 ACCOUNT = "system:serviceaccount:kubestudy-system:kubestudy-controller"
 ACCOUNT_GROUPS = ["system:serviceaccounts", "system:serviceaccounts:kubestudy-system"]
@@ -27,8 +28,17 @@ def control_plane() -> Iterator[ControlPlane]:
         give_up(f"no control plane can be brought up here: {reason}")
     with ControlPlane(controllers=True, audit_log=True) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests/install.yaml"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        until(lambda: _served(plane), what="Studies and Trials are served", timeout=30)
         yield plane
+
+
+def _served(plane: ControlPlane) -> bool:
+    # The condition Established comes a moment before the API server can store anything.
+    try:
+        plane.kubectl("get", "studies,trials")
+    except ClusterError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +66,11 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
 
 @pytest.fixture
 def start_controller(
-    account: Path, namespace: Namespace, tmp_path: Path
+    control_plane: ControlPlane, account: Path, namespace: Namespace, tmp_path: Path
 ) -> Iterator[Callable[..., ControllerProcess]]:
     """Starts controllers for the test's namespace, which end with the test.
 
-    They have the service account's rights, as they have in a cluster.
+    They have the service account's rights, as they have in a cluster, and those must do.
     """
     started: list[ControllerProcess] = []
 
@@ -78,6 +88,12 @@ def start_controller(
     for process in started:
         process.kill()
         print(process.log[-5000:])
+    forbidden = [
+        r
+        for r in requests(control_plane.audit_log)
+        if (r.user, r.namespace, r.code) == (ACCOUNT, namespace.name, 403)
+    ]
+    assert not forbidden, "the controller asked for what it has no right to"
 
 
 @pytest.fixture

@@ -50,3 +50,12 @@ def requests(log: Path) -> list[Request]:
             )
         )
     return found
+
+
+def created(log: Path, namespace: str, resource: str) -> list[str]:
+    """The names of all objects of a kind that were made in a namespace."""
+    return [
+        r.name
+        for r in requests(log)
+        if (r.namespace, r.resource, r.verb, r.code) == (namespace, resource, "create", 201)
+    ]

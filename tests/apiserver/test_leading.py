@@ -1,0 +1,103 @@
+"""Two controllers, of which one decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import groupby
+
+import pytest
+
+from tests.support.audit import requests
+from tests.support.controller_process import ControllerProcess
+from tests.support.kubectl import Namespace
+from tests.support.kubelet import Ending, Kubelet
+from tests.support.studies import study
+from tests.testcluster import ControlPlane
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def pair(
+    control_plane: ControlPlane,
+    namespace: Namespace,
+    start_controller: Callable[..., ControllerProcess],
+) -> tuple[ControllerProcess, ControllerProcess]:
+    """A leader and its standby; the audit log knows them as the users one and two."""
+
+    def start(user: str) -> ControllerProcess:
+        return start_controller(
+            f"--lease-namespace={namespace.name}",
+            kubeconfig=control_plane.kubeconfig_for(user, ["system:masters"]),
+        )
+
+    leader = start("one")
+    leader.wait_for_log("leading as")
+    standby = start("two")
+    standby.wait_for_log("waiting for the leader")
+    return leader, standby
+
+
+def who_decided(control_plane: ControlPlane, namespace: Namespace) -> list[str]:
+    """Who wrote trials, Jobs and statuses: each name once for each time that it took turns."""
+    deciding = [
+        r
+        for r in requests(control_plane.audit_log)
+        if r.namespace == namespace.name
+        and r.user in ("one", "two")
+        and r.writes
+        and r.resource != "leases"
+    ]
+    deciding.sort(key=lambda r: r.time)
+    return [user for user, _ in groupby(r.user for r in deciding)]
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"),
+    [(ControllerProcess.kill, 20), (ControllerProcess.terminate, 3)],
+    ids=["SIGKILL", "SIGTERM"],
+)
+def test_the_standby_takes_over(
+    control_plane: ControlPlane,
+    namespace: Namespace,
+    pair: tuple[ControllerProcess, ControllerProcess],
+    end: Callable[[ControllerProcess], object],
+    seconds: float,
+) -> None:
+    leader, standby = pair
+    with Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=0.5)):
+        namespace.apply(study("led"))
+        namespace.wait_for_study("led", lambda s: s.get("status", {}).get("trials"), "goes on")
+        end(leader)
+        ended = time.monotonic()
+        standby.wait_for_log("leading as", timeout=seconds)
+        assert time.monotonic() - ended < seconds
+        namespace.wait_for_end("led")
+    assert len(namespace.jobs("led")) == 18
+    assert who_decided(control_plane, namespace) == ["one", "two"]
+
+
+def test_a_leader_that_is_told_to_stop_stops_at_once(
+    pair: tuple[ControllerProcess, ControllerProcess],
+) -> None:
+    leader, _ = pair
+    began = time.monotonic()
+    assert leader.terminate() == 0
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in leader.log
+
+
+def test_a_restarted_container_leads_again_at_once(
+    namespace: Namespace,
+    start_controller: Callable[..., ControllerProcess],
+    control_plane: ControlPlane,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POD_UID", "the-same-pod")
+    masters = control_plane.kubeconfig_for("one", ["system:masters"])
+    controller = start_controller(f"--lease-namespace={namespace.name}", kubeconfig=masters)
+    controller.wait_for_log("leading as")
+    controller.kill()
+    controller.start()
+    controller.wait_for_log("leading as", timeout=10)
