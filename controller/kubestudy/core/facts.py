@@ -166,7 +166,10 @@ class RunReport:
             self.missing += observation.seq - self._last_seq - 1
             self._last_seq = observation.seq
         for name, value in observation.metrics.items():
-            self._track(name, value, observation.step)
+            known = self.metrics.get(name)
+            said_before = known and (known.latest, known.step) == (value, observation.step)
+            if not (observation.final and said_before):
+                self._track(name, value, observation.step)
 
     def close(self, word: LastWord | None) -> None:
         """Everything that can be read has been read; what the log lost, the last word may have."""

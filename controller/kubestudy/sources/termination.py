@@ -52,6 +52,8 @@ def _objects(value: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _float(value: Any) -> float | None:
+    if value in ("NaN", "Infinity", "-Infinity"):
+        return float(value)  # JSON itself has no word for them
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
