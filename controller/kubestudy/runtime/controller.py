@@ -15,6 +15,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.decide import decide
+from kubestudy.core.facts import RunFacts
 from kubestudy.core.plan import Snapshot
 from kubestudy.runtime import metrics
 from kubestudy.runtime.apply import Applier, Conflict
@@ -66,7 +67,7 @@ class Controller:
     def __init__(self, client: KubeClient, settings: ControllerSettings):
         self.queue: WorkQueue[Key] = WorkQueue()
         self._workers: list[threading.Thread] = []
-        self._settings = settings
+        self._client, self._settings = client, settings
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
         self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
         self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
@@ -146,7 +147,7 @@ class Controller:
             for owner in pod["metadata"].get("ownerReferences") or ():
                 if owner.get("controller"):
                     pods[owner["uid"]].append(pod)
-        runs = [observe(job, pods[job["metadata"]["uid"]]) for job in self.jobs.group(key)]
+        runs = [self._run(job, pods[job["metadata"]["uid"]]) for job in self.jobs.group(key)]
         # Another Study of the same name may have been here before.
         trials = [
             t
@@ -166,6 +167,25 @@ class Controller:
             reports=reports,
             now=datetime.now(UTC),
         )
+
+    def _run(self, job: Object, pods: list[Object]) -> RunFacts | None:
+        """What is seen of a run; before its pod counts as gone, the API server is asked.
+
+        Jobs and pods come by watches of their own, and that of the pods may be behind.
+        """
+        facts = observe(job, pods)
+        if facts is None or not facts.ended_by_itself or facts.pod_uid is not None:
+            return facts
+        namespace = job["metadata"]["namespace"]
+        trial = self.trials.get((namespace, facts.key.trial))
+        if trial is None or trial.finished:
+            return facts
+        selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
+        pods = self._client.list(PODS, namespace, labelSelector=selector)["items"]
+        for pod in pods:
+            if self.pods.put(pod):
+                self.collector.pod_changed(pod)
+        return observe(job, pods)
 
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:
