@@ -75,8 +75,13 @@ class Informer:
                 version = self._watch(version)
                 failures = 0
             except ApiError as error:
-                if error.status == 410 or error.reason in ("Expired", "Gone"):
-                    version = None
+                gone = error.status == 410 or error.reason in ("Expired", "Gone")
+                if gone and version is not None:
+                    # A server that was restarted says this of what it no longer remembers.
+                    log.debug("watch of %s: %s; listing again", self._resource.plural, error)
+                    version, failures = None, 0
+                    self._stopping.wait(random.uniform(0.1, 0.5))
+                    continue
                 # A stream that had lived for a while is no sign of trouble.
                 failures = 0 if time.monotonic() - began > 30 else failures + 1
                 wait = min(MAX_BACKOFF, 0.2 * 2 ** min(failures, 10)) * random.uniform(0.5, 1)
