@@ -33,7 +33,11 @@ POLL_EVERY = 10.0
 READERS = 8
 # A follow can hang when the kubelet rotates the log; a silent one is opened anew.
 SILENCE = 60.0
+# A log that cannot be read at the end is tried again: for 3 s where the termination message has all
+# that is owed, else for 100 s, in which a kubelet restarts. An API server that does not answer at
+# all does not count.
 FINAL_TRIES = 5
+FINAL_TRIES_ALONE = 10
 
 
 @dataclass
@@ -215,8 +219,8 @@ class Collector:
             if main_container(pod).get("state", {}).get("terminated", {}).get("startedAt"):
                 self._read(pod, pod_log, follow=False)
         except ApiError as error:
-            pod_log.tries += 1
-            if error.status != 404 and pod_log.tries < FINAL_TRIES:
+            pod_log.tries += error.status != 0
+            if error.status == 0 or (error.status != 404 and pod_log.tries < self._patience(pod)):
                 raise
             problem = f"its log could not be read: {error}"
         finally:
@@ -226,6 +230,14 @@ class Collector:
             pod_log.report.problem = problem
             pod_log.report.close(last_word(termination_message(pod)))
         self._news(pod_log.study, 0.0)
+
+    def _patience(self, pod: Object) -> int:
+        """How often the end of a log is tried to be read."""
+        study_name = (pod["metadata"].get("annotations") or {}).get(LABEL_STUDY, "")
+        study = self._study_of((pod["metadata"]["namespace"], study_name))
+        word = last_word(termination_message(pod))
+        owed = {o.metric for o in study.spec.objectives} if study else set()
+        return FINAL_TRIES if word and owed <= word.metrics.keys() else FINAL_TRIES_ALONE
 
     def _read(self, pod: Object, pod_log: PodLog, *, follow: bool) -> None:
         stream = self._client.logs(
