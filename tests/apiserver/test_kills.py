@@ -20,6 +20,7 @@ TRIALS_WANTED = 40
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("rights_suffice")
 def test_killed_25_times_each_trial_runs_once(
     namespace: Namespace, start_controller: Callable[..., ControllerProcess]
 ) -> None:

@@ -19,7 +19,7 @@ from tests.support.recorder import Recorder
 from tests.support.studies import distinct, points, score, study
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("controller")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("controller", "rights_suffice")]
 
 FOUR = {"learning_rate": [1e-5, 2e-5, 3e-5, 4e-5]}
 
