@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.support.audit import requests
 from tests.support.controller_process import ROOT, ControllerProcess
-from tests.support.kubectl import Namespace
+from tests.support.kubectl import Namespace, new_namespace
 from tests.support.surroundings import give_up
 from tests.support.waiting import until
 from tests.testcluster import ClusterError, ControlPlane, binaries, reason_unavailable
@@ -47,21 +46,12 @@ def account(control_plane: ControlPlane) -> Path:
     return control_plane.kubeconfig_for(ACCOUNT, ACCOUNT_GROUPS)
 
 
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
 def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace of its own for a test."""
-    name = f"t{next(_numbers)}-{request.node.originalname.replace('_', '-')}"[:50].rstrip("-")
-    control_plane.kubectl("create", "namespace", name)
-    until(
-        lambda: control_plane.kubectl("-n", name, "get", "serviceaccounts", "-o", "name"),
-        lambda accounts: "default" in accounts,
-        what="the namespace has its default service account",
-    )
-    yield Namespace(control_plane.kubeconfig, name)
-    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    wish = request.node.originalname.removeprefix("test_")
+    with new_namespace(control_plane, wish) as namespace:
+        yield namespace
 
 
 @pytest.fixture

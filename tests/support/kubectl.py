@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kubestudy.runtime.client import JOBS, PODS, STUDIES, TRIALS, ApiError, KubeClient, Object
 from tests.support.waiting import until
-from tests.testcluster import binaries
+from tests.testcluster import Access, ControlPlane, binaries
 
 
 class Refused(Exception):
@@ -135,3 +137,17 @@ def count(study: Object, state: str) -> int:
 def finished(study: Object) -> int:
     """How many trials of a Study will not run any more, by its status."""
     return sum(count(study, state) for state in ("succeeded", "failed", "stopped"))
+
+
+@contextlib.contextmanager
+def new_namespace(access: Access | ControlPlane, wish: str) -> Iterator[Namespace]:
+    """A namespace that goes afterwards, with a name that begins as wished."""
+    name = f"{wish.replace('_', '-')[:40].rstrip('-')}-{uuid.uuid4().hex[:6]}"
+    access.kubectl("create", "namespace", name)
+    until(
+        lambda: access.kubectl("-n", name, "get", "serviceaccounts", "-o", "name"),
+        lambda accounts: "default" in accounts,
+        what="the namespace has its default service account",
+    )
+    yield Namespace(access.kubeconfig, name)
+    access.kubectl("delete", "namespace", name, "--wait=false")
