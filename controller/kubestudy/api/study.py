@@ -500,7 +500,10 @@ class MetricValue(ApiModel):
     """The value of one metric."""
 
     metric: str = Field(max_length=128, description="Name of the metric.")
-    value: JsonNumber = Field(description="Its value.")
+    value: JsonNumber = Field(description="Its value; with cross-validation the mean over folds.")
+    std: JsonNumber | None = Field(
+        default=None, description="With cross-validation: the standard deviation over folds."
+    )
 
 
 class BestTrial(ApiModel):

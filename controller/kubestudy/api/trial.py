@@ -80,6 +80,12 @@ class Run(ApiModel):
     start_time: Time | None = Field(default=None, description="When its container started.")
     completion_time: Time | None = Field(default=None, description="When it ended.")
     gpu_seconds: int = Field(default=0, ge=0, description="GPU-seconds that it used.")
+    objectives: list[MetricValue] | None = Field(
+        default=None,
+        max_length=3,
+        description="The values that it gave.",
+        json_schema_extra=list_map("metric"),
+    )
 
 
 class TrialStatus(ApiModel):
@@ -132,7 +138,7 @@ class TrialStatus(ApiModel):
         return self.state in FINISHED
 
     def value(self, metric: str) -> float | None:
-        """The value of an objective once the trial has succeeded, else None."""
+        """The value of an objective, None where the trial gave none."""
         for v in self.objectives or ():
             if v.metric == metric:
                 return v.value
@@ -163,5 +169,5 @@ class Trial(ApiModel):
         return self.status is not None and self.status.finished
 
     def value(self, metric: str) -> float | None:
-        """The value of an objective once the trial has succeeded, else None."""
+        """The value of an objective, None where the trial gave none."""
         return self.status.value(metric) if self.status else None

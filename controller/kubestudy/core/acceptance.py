@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from kubestudy.algorithms import available
 from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.space import SearchSpace
-from kubestudy.api.study import MAX_TRIALS, LogFormat, SourceType, Study, StudySpec
+from kubestudy.api.study import (
+    MAX_TRIALS,
+    FoldExecution,
+    LogFormat,
+    SourceType,
+    Study,
+    StudySpec,
+)
 from kubestudy.api.validation import FieldError
 from kubestudy.core import placeholders
 
@@ -67,8 +74,8 @@ def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
         yield FieldError("algorithm.synchronous", later)
     if spec.early_stopping:
         yield FieldError("earlyStopping", later)
-    if spec.cross_validation:
-        yield FieldError("crossValidation", later)
+    if spec.cross_validation and spec.cross_validation.execution == FoldExecution.ONE_POD:
+        yield FieldError("crossValidation.execution", f"OnePod {later}, for PodPerFold")
     for i, source in enumerate(spec.metrics or ()):
         if source.type == SourceType.PROMETHEUS:
             yield FieldError(f"metrics[{i}].type", f"Prometheus {later}, and use Logs")

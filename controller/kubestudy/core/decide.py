@@ -25,6 +25,7 @@ from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.conditions import said
 from kubestudy.core.ending import ending, next_deadline
 from kubestudy.core.facts import RunKey
+from kubestudy.core.folds import hopeless
 from kubestudy.core.names import label_value, trial_name
 from kubestudy.core.plan import (
     CreateTrial,
@@ -81,6 +82,14 @@ def decide(snapshot: Snapshot) -> Plan:
         for t in trials:
             if not t.finished:
                 stop(t, end.reason, end.message, gpus, now)
+    for t in hopeless(trials, spec):
+        stop(
+            t,
+            "Discarded",
+            "its folds so far are worse than the worst of the best trial's",
+            gpus,
+            now,
+        )
 
     plan = Plan()
     _store(plan, trials, now)
@@ -132,7 +141,7 @@ def _store(plan: Plan, trials: Sequence[Progress], now: datetime) -> None:
 
 def _stop_or_hold(plan: Plan, trials: Sequence[Progress], snapshot: Snapshot) -> None:
     """No run goes on for a trial that is finished or gone, nor in a Study that is suspended."""
-    current = {t.run for t in trials if not t.finished}
+    current = {r.key for t in trials if not t.finished for r in t.runs}
     for facts in snapshot.runs:
         if facts.ended_by_itself or facts.deleting:
             continue
@@ -154,18 +163,16 @@ def _start(
     unfinished = [t for t in trials if not t.finished]
     # A run of a trial that is finished or gone holds its slot until its pod has ended.
     free = study.spec.budget.parallelism - sum(facts.active for facts in snapshot.runs)
-    unread = [t for t in unfinished if t.facts and t.facts.ended_by_itself]
-    waiting = [
-        t for t in unfinished if t.facts is None or (t.facts.suspended and not t.facts.deleting)
-    ]
-    for t in waiting[: max(0, free)]:
-        if t.facts is None:
-            plan.actions.append(StartRun(t.run))
+    waiting = [run for t in unfinished for run in t.waiting]
+    for run in waiting[: max(0, free)]:
+        if run.facts is None:
+            plan.actions.append(StartRun(run.key))
         else:
-            plan.actions.append(SuspendRun(t.run, t.facts.job, suspend=False))
+            plan.actions.append(SuspendRun(run.key, run.facts.job, suspend=False))
     free -= len(waiting)
     if algorithm.adaptive:
-        free -= len(unread)  # what they have to teach is worth the wait of a moment
+        # What has ended and is not read to its end has something to teach: worth the wait.
+        free -= sum(run.unread for t in unfinished for run in t.runs)
     if not more or free <= 0:
         return
     history = [_observed(t, study) for t in trials] if algorithm.adaptive else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kubestudy.api.study import Study, TrialCounts, parse_duration
+from kubestudy.api.trial import SUCCEEDED
 from kubestudy.core.trials import Progress
 
 FIRST_FAILURES = 5
@@ -61,7 +62,7 @@ def ending(
         )
     objective = study.spec.objective
     for t in trials:
-        value = t.status.value(objective.metric)
+        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
         if value is not None and objective.reached(value):
             return Ending(
                 "GoalReached",
@@ -94,7 +95,7 @@ def next_deadline(
     waits = []
     if budget.timeout:
         waits.append((started + parse_duration(budget.timeout) - now).total_seconds())
-    holding = gpus * sum(t.holds_slot for t in trials)
+    holding = gpus * sum(len(t.at_work) for t in trials)
     if budget.max_gpu_hours is not None and holding:
         left = budget.max_gpu_hours * 3600 - gpu_seconds(trials, gpus, now)
         waits.append(left / holding)
@@ -106,8 +107,9 @@ def gpu_seconds(trials: Sequence[Progress], gpus: int, now: datetime | None = No
     used = 0.0
     for t in trials:
         used += sum(r.gpu_seconds for r in t.status.runs or ())
-        if now and not t.finished and t.holds_slot and t.facts and t.facts.started:
-            used += gpus * max(timedelta(), now - t.facts.started).total_seconds()
+        for facts in t.at_work if now else ():
+            if now and facts.started:
+                used += gpus * max(timedelta(), now - facts.started).total_seconds()
     return used
 
 

@@ -39,7 +39,7 @@ def best(study: Study, trials: Sequence[Progress]) -> BestTrial | None:
     winner: Progress | None = None
     winning = 0.0
     for t in trials:
-        value = t.status.value(objective.metric)
+        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
         if value is not None and (winner is None or objective.better(value, winning)):
             winner, winning = t, value
     if winner is None:

@@ -1,14 +1,14 @@
-"""What becomes of one trial, from what is stored of it and what is seen of its runs."""
+"""What becomes of one trial, from what becomes of its runs: one, or one for each fold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import Direction, MetricValue, Objective, Strategy, StudySpec
+from kubestudy.api.study import MetricValue, StudySpec
 from kubestudy.api.trial import (
     FAILED,
     MAX_METRICS,
@@ -24,16 +24,12 @@ from kubestudy.api.trial import (
     TrialStatus,
 )
 from kubestudy.core.conditions import said
-from kubestudy.core.facts import RunFacts, RunKey, RunReport, RunState
-from kubestudy.core.failures import Remedy, Verdict, judge
-from kubestudy.core.names import job_name
+from kubestudy.core.facts import RunFacts, RunKey, RunReport
+from kubestudy.core.failures import Remedy
 from kubestudy.core.plan import Event
+from kubestudy.core.runs import RunProgress, follow_run, recorded
 
 STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
-
-# A state that passes within this time is not worth a write.
-SETTLED = timedelta(seconds=1)
-WAITING_IS_NEWS = timedelta(seconds=5)
 
 
 @dataclass
@@ -43,17 +39,13 @@ class Progress:
     Attributes:
         trial: The trial as it is stored.
         status: What its status should be.
-        run: Its current run; for a finished trial, its last.
-        facts: What is seen of that run; None where it has no Job.
-        settles: When what is seen now will be worth a write.
+        runs: Where the run of each fold stands; empty for a finished trial.
         events: What to tell once the status is stored.
     """
 
     trial: Trial
     status: TrialStatus
-    run: RunKey
-    facts: RunFacts | None
-    settles: datetime | None = None
+    runs: list[RunProgress] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -67,9 +59,24 @@ class Progress:
         return self.status.finished
 
     @property
-    def holds_slot(self) -> bool:
-        """Whether a run of it is, or may be, at work."""
-        return self.facts is not None and self.facts.active
+    def at_work(self) -> list[RunFacts]:
+        """Its runs that hold a slot; what is stopped with the trial is written down already."""
+        if self.finished:
+            return []
+        return [r.facts for r in self.runs if r.facts is not None and r.facts.active]
+
+    @property
+    def waiting(self) -> list[RunProgress]:
+        """Its runs that could be started: the first fold's, and the others' once that is done."""
+        if not self.runs or self.finished:
+            return []
+        first = self.runs[0]
+        return [r for r in (self.runs if first.succeeded else [first]) if r.waits]
+
+    @property
+    def settles(self) -> datetime | None:
+        """When what is seen now will be worth a write."""
+        return min((r.settles for r in self.runs if r.settles is not None), default=None)
 
     @property
     def changed(self) -> bool:
@@ -85,7 +92,7 @@ class Progress:
 
 def follow(
     trial: Trial,
-    runs: Mapping[RunKey, RunFacts],
+    seen: Mapping[RunKey, RunFacts],
     reports: Mapping[str, RunReport],
     spec: StudySpec,
     gpus: int,
@@ -95,184 +102,141 @@ def follow(
 
     Args:
         trial: As it is stored.
-        runs: What is seen of the runs of the Study.
+        seen: What is seen of the runs of the Study.
         reports: What their pods reported, by pod UID.
         spec: The Study's spec.
         gpus: GPUs that each run holds.
         now: The time.
     """
-    status = trial.status or TrialStatus()
-    run = _current_run(trial)
-    facts = runs.get(run)
-    progress = Progress(trial, status, run, facts)
+    progress = Progress(trial, trial.status or TrialStatus())
     if trial.finished:
         return progress
-    if facts is None:
-        last = status.runs[-1] if status.runs else None
-        if last is not None and last.outcome in (PENDING, RUNNING):
-            gone = Verdict("Deleted", f"Job {last.job} was deleted", Remedy.RETRY)
-            lost = RunFacts(run, last.job, RunState.FAILED, started=last.start_time, ended=now)
-            _close(progress, lost, gone, RunReport(complete=True), spec, gpus, now)
-        return progress
-    report = reports.get(facts.pod_uid or "")
-    if facts.ended_by_itself:
-        if facts.pod_uid is None:
-            report = RunReport(complete=True, problem="its pod is gone, and its log with it")
-        if report is not None and report.complete:
-            verdict = judge(facts, report, [o.metric for o in spec.objectives])
-            _close(progress, facts, verdict, report, spec, gpus, now)
-        return progress
-    _keep_up(progress, facts, report, spec, gpus, now)
+    stored = progress.status.runs or []
+    for fold in range(spec.cross_validation.folds if spec.cross_validation else 1):
+        of_fold = [r for r in stored if r.fold == fold]
+        run = follow_run(trial.metadata.name, fold, of_fold, seen, reports, spec, gpus, now)
+        progress.runs.append(run)
+        _note(progress, run, spec)
+    _settle(progress, spec, now)
     return progress
 
 
 def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime) -> None:
-    """Ends an unfinished trial before its time."""
-    if progress.facts is not None:
-        ended = progress.facts.ended or now
-        _record(progress, replace(progress.facts, ended=ended), STOPPED, reason, gpus)
-    _become(progress, STOPPED, reason, message, now)
-    progress.status = progress.status.model_copy(
-        update={"completion_time": now.replace(microsecond=0)}
-    )
+    """Ends an unfinished trial before its time; what its folds gave so far is kept."""
+    progress.status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
+    for run in progress.runs:
+        if run.facts is not None and not run.succeeded:
+            ended = replace(run.facts, ended=run.facts.ended or now)
+            _record(progress, recorded(ended, STOPPED, reason, gpus))
+    _finish(progress, STOPPED, reason, message, now)
 
 
-def _current_run(trial: Trial) -> RunKey:
-    """The run that is at work or comes next: one after each that ended and was to be retried."""
-    runs = (trial.status.runs if trial.status else None) or []
-    if not runs:
-        return RunKey(trial.metadata.name)
-    last = runs[-1]
-    over = last.outcome not in (PENDING, RUNNING)
-    attempt = last.attempt + (1 if over and not trial.finished else 0)
-    return RunKey(trial.metadata.name, last.rung, last.fold, attempt)
+def values_so_far(progress: Progress) -> list[MetricValue] | None:
+    """Mean and standard deviation of each objective over the folds that are done."""
+    done = [r for r in progress.status.runs or () if r.objectives]
+    if not done:
+        return None
+    values = []
+    for of_metric in zip(*(r.objectives or () for r in done), strict=True):
+        numbers = [v.value for v in of_metric]
+        mean = math.fsum(numbers) / len(numbers)
+        std = math.sqrt(math.fsum((n - mean) ** 2 for n in numbers) / len(numbers))
+        if len(numbers) == 1:
+            values.append(of_metric[0])
+        else:
+            values.append(MetricValue(metric=of_metric[0].metric, value=mean, std=std))
+    return values
 
 
-def _keep_up(
-    progress: Progress,
-    facts: RunFacts,
-    report: RunReport | None,
-    spec: StudySpec,
-    gpus: int,
-    now: datetime,
-) -> None:
-    """Follows a run that has not ended; what lasts but a moment is left out."""
-    if facts.suspended:
-        _record(progress, facts, PENDING, "Suspended", gpus)
-        _become(progress, PENDING, "Suspended", "held back while the Study is suspended", now)
+def _note(progress: Progress, run: RunProgress, spec: StudySpec) -> None:
+    """Writes down what a run has come to, and what it has measured."""
+    if run.record is None:
         return
-    running = facts.state == RunState.RUNNING
-    since = (facts.started if running else facts.created) or now
-    settles = since + (SETTLED if running else WAITING_IS_NEWS)
-    if now < settles:
-        progress.settles = settles
+    if run.verdict is not None or run.record.outcome == RUNNING:
+        _measure(progress, run.report, spec)
+    _record(progress, run.record)
+    if progress.status.start_time is None and run.record.start_time is not None:
+        progress.status = progress.status.model_copy(update={"start_time": run.record.start_time})
+
+
+def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
+    """Says what the trial has come to, from its runs."""
+    name = progress.trial.metadata.name
+    for run in progress.runs:
+        verdict = run.verdict
+        if verdict is None or verdict.remedy is None:
+            continue
+        if verdict.remedy == Remedy.RETRY and run.key.attempt < spec.trial.max_retries:
+            cut_off = verdict.message or "the run was cut off"
+            message = f"{verdict.reason}: {cut_off}; it is run again"
+            _become(progress, PENDING, "Retrying", message, now)
+            progress.events.append(Event("TrialRetried", f"{name}: {message}", True, name))
+            run.next_attempt()
+            continue
+        ended = run.facts.ended if run.facts and run.facts.ended else now
+        text = f"{name}: {verdict.reason}: {verdict.message}"
+        progress.events.append(Event("TrialFailed", text, True, name))
+        _finish(progress, FAILED, verdict.reason, verdict.message, now, ended)
         return
-    if running:
-        _record(progress, facts, RUNNING, None, gpus)
-        _become(progress, RUNNING, "Running", "", now)
-        _measure(progress, report, spec)
-        if progress.status.start_time is None and facts.started is not None:
-            progress.status = progress.status.model_copy(update={"start_time": facts.started})
-    else:
-        _record(progress, facts, PENDING, facts.reason, gpus)
+    if all(run.succeeded for run in progress.runs):
+        ends = [r.record.completion_time for r in progress.runs if r.record]
+        progress.status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
+        latest = max((e for e in ends if e is not None), default=now)
+        _finish(progress, SUCCEEDED, "Completed", "", now, latest)
+        return
+    open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
+    outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]
+    done = sum(r.succeeded for r in progress.runs)
+    folds = f"{done} of {len(progress.runs)} folds done" if len(progress.runs) > 1 else ""
+    if (RUNNING, None) in outcomes:
+        _become(progress, RUNNING, "Running", folds, now)
+    elif (PENDING, "Suspended") in outcomes:
+        message = "held back while the Study is suspended"
+        _become(progress, PENDING, "Suspended", message, now)
+    elif done:
+        _become(progress, RUNNING, "Running", folds, now)
+    elif open_ and open_[0].facts:
+        facts = open_[0].facts
         _become(progress, PENDING, facts.reason or "Waiting", facts.message, now)
 
 
-def _close(
+def _finish(
     progress: Progress,
-    facts: RunFacts,
-    verdict: Verdict,
-    report: RunReport,
-    spec: StudySpec,
-    gpus: int,
+    state: str,
+    reason: str,
+    message: str,
     now: datetime,
+    ended: datetime | None = None,
 ) -> None:
-    """Settles a run that has ended: the trial succeeds, fails, or will be run again."""
-    ok = verdict.remedy is None
-    _measure(progress, report, spec)
-    _record(progress, facts, SUCCEEDED if ok else FAILED, verdict.reason, gpus)
-    name = progress.trial.metadata.name
-    if verdict.remedy == Remedy.RETRY and progress.run.attempt < spec.trial.max_retries:
-        message = f"{verdict.reason}: {verdict.message or 'the run was cut off'}; it is run again"
-        _become(progress, PENDING, "Retrying", message, now)
-        progress.events.append(Event("TrialRetried", f"{name}: {message}", True, name))
-        progress.run = replace(progress.run, attempt=progress.run.attempt + 1)
-        progress.facts = None
-        return
-    ended = facts.ended or now
     progress.status = progress.status.model_copy(
-        update={
-            "objectives": [
-                MetricValue(metric=o.metric, value=objective_value(o, report))
-                for o in spec.objectives
-            ]
-            if ok
-            else None,
-            "start_time": progress.status.start_time or facts.started,
-            "completion_time": ended.replace(microsecond=0),
-        }
+        update={"completion_time": (ended or now).replace(microsecond=0)}
     )
-    _become(progress, SUCCEEDED if ok else FAILED, verdict.reason, verdict.message, now)
-    if not ok:
-        text = f"{name}: {verdict.reason}: {verdict.message}"
-        progress.events.append(Event("TrialFailed", text, True, name))
-
-
-def objective_value(objective: Objective, report: RunReport) -> float:
-    """The value of an objective, by its strategy."""
-    track = report.metrics[objective.metric]
-    if objective.strategy == Strategy.LAST:
-        return track.latest
-    return track.max if objective.direction == Direction.MAXIMIZE else track.min
+    _become(progress, state, reason, message, now)
 
 
 def _become(progress: Progress, state: str, reason: str, message: str, now: datetime) -> None:
     """Makes one state true, and every other that was ever said false."""
-    before = list(progress.status.conditions or [])
-    current = condition(before, state)
-    if (
-        current
-        and current.status == "True"
-        and (current.reason, current.message)
-        == (
-            reason,
-            message,
-        )
-    ):
+    conditions = list(progress.status.conditions or [])
+    current = condition(conditions, state)
+    if current and (current.status, current.reason, current.message) == ("True", reason, message):
         return
-    conditions = before
     for other in STATES:
-        known = condition(before, other)
+        known = condition(conditions, other)
         if other != state and known is not None and known.status == "True":
             conditions = said(conditions, other, False, known.reason, known.message, now)
     conditions = said(conditions, state, True, reason, message, now)
     progress.status = progress.status.model_copy(update={"conditions": conditions})
 
 
-def _record(
-    progress: Progress, facts: RunFacts, outcome: str, reason: str | None, gpus: int
-) -> None:
-    """Writes down the run."""
-    seconds = 0
-    if facts.started and facts.ended:
-        # Rounded up: a budget that was spent while the run was at work stays spent.
-        seconds = math.ceil(gpus * (facts.ended - facts.started).total_seconds())
-    run = Run(
-        job=job_name(facts.key),
-        rung=facts.key.rung,
-        fold=facts.key.fold,
-        attempt=facts.key.attempt,
-        outcome=outcome,
-        reason=reason,
-        pod=facts.pod,
-        pod_uid=facts.pod_uid,
-        node=facts.node,
-        start_time=facts.started and facts.started.replace(microsecond=0),
-        completion_time=facts.ended and facts.ended.replace(microsecond=0),
-        gpu_seconds=max(0, seconds),
-    )
-    others = [r for r in progress.status.runs or [] if r.job != run.job]
-    progress.status = progress.status.model_copy(update={"runs": [*others, run][-MAX_RUNS:]})
+def _record(progress: Progress, run: Run) -> None:
+    """Writes down a run in place of what was known of it."""
+    runs = list(progress.status.runs or [])
+    at = next((i for i, r in enumerate(runs) if r.job == run.job), None)
+    if at is None:
+        runs.append(run)
+    else:
+        runs[at] = run
+    progress.status = progress.status.model_copy(update={"runs": runs[-MAX_RUNS:]})
 
 
 def _measure(progress: Progress, report: RunReport | None, spec: StudySpec) -> None:
