@@ -24,7 +24,7 @@ from kubestudy.core.plan import (
     SuspendRun,
     WriteTrialStatus,
 )
-from kubestudy.core.trials import job_name
+from kubestudy.core.names import job_name
 from tests.unit import build
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.yaml"))
