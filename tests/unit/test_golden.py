@@ -15,6 +15,7 @@ import yaml
 
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunState
+from kubestudy.core.names import job_name
 from kubestudy.core.plan import (
     CreateTrial,
     Plan,
@@ -24,7 +25,6 @@ from kubestudy.core.plan import (
     SuspendRun,
     WriteTrialStatus,
 )
-from kubestudy.core.names import job_name
 from tests.unit import build
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.yaml"))
