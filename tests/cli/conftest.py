@@ -77,6 +77,8 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A job in the background of a shell, as these tests may be, ignores Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._children.append(child)
         return child
@@ -90,11 +92,25 @@ class Shell:
         """How often each trial's process was started."""
         return {f.name: len(f.read_text().splitlines()) for f in self.starts.iterdir()}
 
+    def processes(self) -> list[int]:
+        """The processes that work in this folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and (entry / "cwd").resolve() == self.folder.resolve():
+                    found.append(int(entry.name))
+            except OSError:  # It has just ended.
+                continue
+        return found
+
     def close(self) -> None:
+        """Ends what is left."""
         for child in self._children:
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)
             child.communicate()
+        for process in self.processes():
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ class Engine:
         self._settings = JobSettings()
         self._seen: list[RunFacts] = []
         self._look_at = 0.0
+        self._stopping = False
 
     def run(self) -> bool:
         """Runs the Study until it has ended, or until this process is asked to end.
@@ -96,10 +97,10 @@ class Engine:
         runs = self._processes.sync()
         news = self._reports.read(runs)
         still = all(r.ended_by_itself or (r.suspended and not r.deleting) for r in runs)
-        changed = edited or news or runs != self._seen
+        changed = edited or news or runs != self._seen or stopping != self._stopping
         if not changed and time.monotonic() < self._look_at:
             return False if stopping and still else None
-        self._seen = runs
+        self._seen, self._stopping = runs, stopping
         study = self._store.study
         if stopping:
             held = study.spec.model_copy(update={"suspend": True})

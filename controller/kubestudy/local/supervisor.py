@@ -18,6 +18,7 @@ runner that is killed, and its end is never lost. It imports nothing but the sta
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -31,6 +32,8 @@ from typing import Any
 
 LONGEST_LINE = 1 << 20
 DRAIN_SECONDS = 0.5
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Lines:
@@ -87,6 +90,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        _adopt_orphans()
         out_reader, out = os.pipe()
         err_reader, err = os.pipe()
         streams = [Lines(out_reader, self._log), Lines(err_reader, self._log)]
@@ -125,19 +129,17 @@ class Supervisor:
             gone_at: float | None = None
             code: int | None = None
             while True:
-                self._pump(selector, wake, 0.05 if gone_at else self._next_alarm())
+                self._pump(selector, wake, self._next_alarm() if code is None else 0.05)
+                self._obey(process)
                 if code is None:
-                    self._obey(process)
                     if (code := process.poll()) is None:
                         continue
                     if self._asked:
                         # A shell that dies of the signal leaves the program that saves its work.
                         _kill_group(process.pid, signal.SIGTERM)
                 if gone_at is None:
-                    self._obey(process)
                     patient = self._kill_at is not None and time.monotonic() < self._kill_at
                     if patient and _group_lives(process.pid):
-                        self._pump(selector, wake, 0.05)
                         continue
                     _kill_group(process.pid, signal.SIGKILL)
                     gone_at = time.monotonic()
@@ -199,7 +201,16 @@ class Supervisor:
         new.rename(self._folder / name)
 
 
+def _adopt_orphans() -> None:
+    """Makes what loses its parent a child of this process (Linux alone has this)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def _group_lives(group: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass  # An orphan that has ended counts as alive until somebody asks how.
     try:
         os.killpg(group, 0)
     except OSError:

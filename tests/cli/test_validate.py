@@ -1,0 +1,100 @@
+"""``kubestudy validate`` says offline what the cluster would say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import GRID, Invoke
+
+WRONG = sorted((Path(__file__).parents[1] / "wrong_manifests").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "manifests/examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("manifest", WRONG, ids=lambda p: p.stem)
+def test_a_wrong_manifest_is_refused_by_its_field(manifest: Path, invoke: Invoke) -> None:
+    first = manifest.read_text().splitlines()[0]
+    field, _, message = first.removeprefix("# expect:").partition("|")
+    result = invoke("validate", str(manifest))
+    assert result.exit_code == 2
+    assert [
+        line
+        for line in result.stdout.splitlines()
+        if line.startswith(f"{manifest}: ")
+        and field.strip() in line
+        and message.strip().lower() in line.lower()
+    ], result.stdout
+
+
+def test_there_are_enough_wrong_manifests() -> None:
+    assert len(WRONG) >= 25
+
+
+def test_a_valid_manifest_is_told_in_a_line(invoke: Invoke) -> None:
+    Path("grid.yaml").write_text(GRID)
+    result = invoke("validate", "grid.yaml")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "grid.yaml: Study grid is valid: Grid search, 4 at once, maximize accuracy\n"
+    )
+
+
+def test_standard_input_and_all_documents_are_checked(invoke: Invoke) -> None:
+    other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: data}\n"
+    wrong = GRID.replace("type: Grid", "type: Gird")
+    result = invoke("validate", "-", input="---\n".join([GRID, other, wrong]))
+    assert result.exit_code == 2
+    first, second, third = result.stdout.splitlines()
+    assert first == "stdin[0]: Study grid is valid: Grid search, 4 at once, maximize accuracy"
+    assert second == "stdin[1]: ConfigMap data: not a Study, not checked"
+    assert third.startswith("stdin[2]: spec.algorithm.type: unknown algorithm 'Gird' (did you mean")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [1\nb: 2", "wrong.yaml: line 2, column 2: "),
+        ("a: 1\na: 2", "wrong.yaml: line 2, column 1: key 'a' stands twice in one object"),
+        ("", "wrong.yaml: holds no object"),
+        ("just text", "wrong.yaml: is not an object"),
+        ("kind: Study", "wrong.yaml: apiVersion: must be 'kubestudy.dev/v1alpha1'"),
+        ("apiVersion: kubestudy.dev/v1beta9\nkind: Study", "wrong.yaml: apiVersion: must be"),
+        (GRID.replace("Study", "Sutdy"), "wrong.yaml: kind: must be 'Study', not 'Sutdy'"),
+        (GRID.replace("name: grid", "labels: {}"), "wrong.yaml: metadata.name: is missing"),
+        (GRID.replace("name: grid", "name: ../../etc"), "wrong.yaml: metadata.name: must be a"),
+    ],
+)
+def test_what_is_no_study_is_told(text: str, told: str, invoke: Invoke) -> None:
+    Path("wrong.yaml").write_text(text)
+    result = invoke("validate", "wrong.yaml")
+    assert result.exit_code == 2
+    assert told in result.stdout
+
+
+def test_a_missing_file_and_one_of_bytes_are_told(invoke: Invoke) -> None:
+    Path("bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    result = invoke("validate", "none.yaml", "bytes.yaml")
+    assert result.exit_code == 2
+    assert "none.yaml: No such file or directory" in result.stdout
+    assert "bytes.yaml: is not UTF-8" in result.stdout
+
+
+def test_it_tells_what_only_the_cluster_can_know(invoke: Invoke) -> None:
+    Path("grid.yaml").write_text(
+        GRID.replace(
+            "  trial:\n", "  trial:\n    image: me/mine\n    outputs: {claimName: models}\n"
+        )
+    )
+    result = invoke("validate", "grid.yaml")
+    assert result.exit_code == 0
+    assert "spec.trial.image: whether me/mine takes these arguments" in result.stderr
+    assert "spec.trial.outputs: whether the claim models exists" in result.stderr
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
+def test_the_examples_are_valid(example: Path, invoke: Invoke) -> None:
+    result = invoke("validate", str(example))
+    if "crossValidation" in example.read_text():
+        pytest.skip("folds are not built yet")
+    assert result.exit_code == 0, result.stdout
