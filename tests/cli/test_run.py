@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kubestudy.api.manifests import dump, load
-from kubestudy.cli.views import reason
+from kubestudy.cli.views import reason, study_state
 from kubestudy.local.store import Folder
 from tests.cli.conftest import GRID, Shell
 from tests.support.waiting import until
@@ -275,7 +275,7 @@ def test_a_suspended_study_waits_and_goes_on(shell: Shell) -> None:
     assert shell("resume", "grid").out == "grid resumed\n"
     until(lambda: len(shell.count_starts()) >= 4, what="trials run")
     assert shell("suspend", "grid").out == "grid suspended\n"
-    until(lambda: "Suspended" in shell("get", "grid").out, what="it is suspended")
+    until(lambda: study_state(folder(shell).study()) == "Suspended", what="it is suspended")
     until(lambda: len(shell.processes()) <= 1, what="nothing but the runner is at work")
     shell("resume", "grid")
     assert runner.wait(timeout=40) == 0

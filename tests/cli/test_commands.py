@@ -1,0 +1,164 @@
+"""The commands that read and change a results folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kubestudy.api.manifests import load
+from kubestudy.api.trial import Trial
+from kubestudy.api.validation import parse_study
+from tests.cli.conftest import Invoke, invoke_here
+
+
+@pytest.fixture
+def here(finished_grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Runs commands in a copy of a folder with results of a Study named grid."""
+    shutil.copytree(finished_grid / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    return invoke_here
+
+
+def test_get_lists_studies(here: Invoke) -> None:
+    heading, row = here("get").stdout.splitlines()
+    assert " ".join(heading.split()) == (
+        "NAME ALGORITHM STATE PROGRESS RUNNING FAILED OBJECTIVE BEST TRIAL LEFT AGE"
+    )
+    assert " ".join(row.split()).startswith("grid Grid Complete 18/18 0 0 accuracy 0.325 grid-5 - ")
+    assert heading.index("STATE") == row.index("Complete")
+
+
+def test_get_gives_objects_as_the_api_has_them(here: Invoke) -> None:
+    study = parse_study(load(here("get", "grid", "-o", "yaml").stdout))
+    assert study.status and study.status.progress == "18/18"
+    trial = Trial.model_validate_json(here("get", "grid-7", "-o", "json").stdout)
+    assert trial.spec.index == 7
+    assert here("get", "-o", "name").stdout == "study/grid\n"
+    assert json.loads(here("get", "-o", "json").stdout)["kind"] == "List"
+    assert "grid-7" in here("get", "grid-7").stdout
+
+
+def test_top_ranks_trials(here: Invoke) -> None:
+    lines = here("top", "grid").stdout.splitlines()
+    assert lines[0].split() == ["TRIAL", "STATE", "ACCURACY", "LR", "BATCH", "EPOCHS", "DURATION"]
+    assert [line.split()[0] for line in lines[1:4]] == ["grid-5", "grid-11", "grid-17"]
+    assert len(lines) == 19
+    limited = here("top", "grid", "--limit", "3")
+    assert len(limited.stdout.splitlines()) == 4
+    assert "15 more trials" in limited.stderr
+
+
+def test_best_gives_what_one_pastes(here: Invoke) -> None:
+    assert here("best", "grid", "-o", "args").stdout == "--lr=1e-05 --batch=32 --epochs=5\n"
+    told = here("best", "grid").stdout
+    assert "grid-5 is the best trial of grid" in told and "accuracy   0.325" in told
+    data = json.loads(here("best", "grid", "-o", "json").stdout)
+    assert data["parameters"] == {"lr": 1e-05, "batch": 32, "epochs": 5}
+    assert load(here("best", "grid", "-o", "yaml").stdout) == data
+
+
+def test_arguments_are_quoted_for_the_shell(here: Invoke) -> None:
+    file = Path("results/grid/study.yaml")
+    study = load(file.read_text())
+    study["spec"]["parameters"][0] = {"name": "lr", "choices": ["it's $(HOME)\n; rm -rf /"]}
+    study["status"]["best"]["parameters"]["lr"] = "it's $(HOME)\n; rm -rf /"
+    file.write_text(json.dumps(study))
+    words = shlex.split(here("best", "grid", "-o", "args").stdout)
+    assert words == ["--lr=it's $(HOME)\n; rm -rf /", "--batch=32", "--epochs=5"]
+    assert "\x1b" not in here("describe", "grid").stdout
+
+
+def test_describe_tells_everything(here: Invoke) -> None:
+    told = here("describe", "grid").stdout
+    for part in (
+        "Where:       results/grid",
+        "Objective:   maximize accuracy",
+        "Progress:    18/18: 18 succeeded",
+        "  lr       1e-05, 2e-05, 5e-05",
+        "Best:        grid-5 with accuracy 0.325",
+        "Conditions:",
+        "SearchSpaceExhausted",
+        "Events:",
+        "NewBest",
+    ):
+        assert part in told
+    trial = here("describe", "grid-4").stdout
+    for part in ("State:       Succeeded: Completed", "batch    32", "grid-4-0-0-0", "Metrics:"):
+        assert part in trial
+
+
+def test_logs_of_a_trial_and_of_a_study(here: Invoke) -> None:
+    assert here("logs", "grid-5").stdout == "accuracy=0.325\n"
+    assert re.fullmatch(r"accuracy=0\.\d+\n", here("logs", "grid").stdout)
+    assert here("logs", "-f", "grid-5").stdout == "accuracy=0.325\n"
+
+
+def test_export_writes_all_of_it(here: Invoke) -> None:
+    rows = list(csv.DictReader(io.StringIO(here("export", "grid").stdout)))
+    assert len(rows) == 18
+    assert rows[5]["trial"] == "grid-5" and rows[5]["parameters.lr"] == "1e-05"
+    assert rows[5]["objectives.accuracy"] == "0.325" and rows[5]["state"] == "Succeeded"
+    records = [
+        json.loads(line) for line in here("export", "grid", "-o", "jsonl").stdout.splitlines()
+    ]
+    assert [r["index"] for r in records] == list(range(18))
+    assert records[0]["parameters.batch"] == 16
+
+
+def test_watch_of_an_ended_study_tells_its_end(here: Invoke) -> None:
+    result = here("watch", "grid")
+    assert result.exit_code == 0
+    assert "Best: grid-5 with accuracy 0.325" in result.stdout
+
+
+def test_suspend_and_resume_change_the_spec(here: Invoke) -> None:
+    assert here("suspend", "grid").stdout == "grid suspended\n"
+    study = load(Path("results/grid/study.yaml").read_text())
+    assert study["spec"]["suspend"] is True and study["metadata"]["generation"] == 2
+    assert here("suspend", "grid").stdout == "grid is suspended already\n"
+    assert here("resume", "grid").stdout == "grid resumed\n"
+
+
+def test_delete_asks_or_wants_yes(here: Invoke) -> None:
+    refused = here("delete", "grid")
+    assert refused.exit_code == 2
+    assert "the Study grid in results/grid with its 18 trials" in refused.stderr
+    assert Path("results/grid").exists()
+    assert here("delete", "grid", "--yes").stdout == "grid deleted\n"
+    assert not Path("results/grid").exists()
+
+
+@pytest.mark.parametrize("command", ["get", "top", "best", "describe", "logs", "watch", "export"])
+def test_an_unknown_study_ends_with_3(command: str, here: Invoke) -> None:
+    result = here(command, "gird", "--results", "results")
+    assert result.exit_code == 3
+    assert "did you mean grid?" in result.stderr
+    assert here(command, "grid-99", "--results", "results").exit_code == 3
+
+
+def test_an_unknown_trial_is_told_its_neighbours(here: Invoke) -> None:
+    result = here("describe", "grid-99")
+    assert result.exit_code == 3
+    assert "there is no 'grid-99' in results/grid; did you mean grid-9" in result.stderr
+
+
+def test_no_cluster_and_no_results_is_told(invoke: Invoke) -> None:
+    result = invoke("get")
+    assert result.exit_code == 1
+    assert "no cluster to talk to" in result.stderr
+
+
+def test_broken_results_are_told(here: Invoke) -> None:
+    Path("results/grid/trials/grid-3.yaml").write_text("spec: [1\n")
+    result = here("top", "grid")
+    assert result.exit_code == 1
+    assert "cannot be read: line 2" in result.stderr
