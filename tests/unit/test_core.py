@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from kubestudy.api.trial import MAX_METRICS
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide
+from kubestudy.core.ending import ending
 from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport, RunState
 from kubestudy.core.failures import Remedy, judge
 from kubestudy.core.plan import CreateTrial, StartRun, StopRun, WriteTrialStatus
+from kubestudy.core.status import count
+from kubestudy.core.trials import follow
 from tests.unit.build import at, facts, report, run, snapshot, study, trial
 from tests.unit.fake_cluster import stored
 
@@ -161,6 +164,26 @@ def test_a_run_on_its_way_out_is_not_paid_for_twice() -> None:
     assert plan.status.gpu_seconds.used == 3 * 3600
     again = decide(snapshot(of, after, runs, now=3700))
     assert again.status.conditions[1].reason == "Stopping"
+
+    followed = [follow(t, {r.key: r for r in runs}, {}, of.spec, 1, at(3700)) for t in after]
+    told_why = ending(of, followed, count(followed), None, at(0), 1, at(3700))
+    assert told_why.message.startswith("3.00 GPU-hours used")
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Failed", "Stopped"])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        facts(state=S),
+        facts(state=F, exit_code=75),
+        facts(state=S, pod=None, pod_uid=None),
+        facts(state=RunState.RUNNING),
+    ],
+)
+def test_a_finished_trial_is_never_written_again(state: str, seen: Any) -> None:
+    one = trial(state=state, runs=[run(outcome=state)])
+    plan = decide(snapshot(study(), [one], [seen], {seen.pod_uid: report(accuracy=9)}))
+    assert not [a for a in plan.actions if isinstance(a, WriteTrialStatus)]
 
 
 def test_a_study_that_is_stopping_does_not_look_again_in_haste() -> None:

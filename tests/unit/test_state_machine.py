@@ -145,6 +145,13 @@ class World(RuleBasedStateMachine):
         if pod := self._a_pod(data, at_work=True):
             self.world.end_pod(pod, 137, deleted=True)
 
+    @rule()
+    def pods_of_ended_jobs_are_cleaned_up(self) -> None:
+        for job in self.world.jobs.values():
+            if job_ended(job):
+                for pod in self.world.pods_of(job):
+                    del self.world.pods[pod["metadata"]["name"]]
+
     @rule(data=st.data())
     def a_job_is_deleted_by_hand(self, data: st.DataObject) -> None:
         if self.world.jobs:
