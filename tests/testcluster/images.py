@@ -278,16 +278,16 @@ def _label(tag: str) -> str | None:
 
 def _copied(dockerfile: str, context: Path) -> Iterator[Path]:
     """The files of the context that a Dockerfile copies."""
-    ignored = [".git", "__pycache__", "*.pyc"]
-    ignore_file = context / ".dockerignore"
-    if ignore_file.exists():
-        lines = (line.strip().strip("/") for line in ignore_file.read_text().splitlines())
-        ignored += [line for line in lines if line and line[0] not in "#!"]
+    rules = [*_lines(context / ".dockerignore"), ".git", "__pycache__", "*.pyc"]
 
     def wanted(path: Path) -> bool:
         relative = path.relative_to(context)
         names = [*relative.parts, *(str(parent) for parent in (relative, *relative.parents))]
-        return not any(fnmatch.fnmatch(name, pattern) for name in names for pattern in ignored)
+        taken = True
+        for rule in rules:  # the last one that matches counts
+            if any(fnmatch.fnmatch(name, rule.lstrip("!")) for name in names):
+                taken = rule.startswith("!")
+        return taken
 
     files: set[Path] = set()
     joined = re.sub(r"\\\n", " ", dockerfile)
@@ -299,6 +299,14 @@ def _copied(dockerfile: str, context: Path) -> Iterator[Path]:
             for found in context.glob(source.strip("/") or "."):
                 files.update(found.rglob("*") if found.is_dir() else [found])
     return (path for path in sorted(files) if path.is_file() and wanted(path))
+
+
+def _lines(ignore_file: Path) -> list[str]:
+    """The rules of a .dockerignore file; one that begins with `!` takes back what others say."""
+    if not ignore_file.exists():
+        return []
+    lines = (line.strip().rstrip("/") for line in ignore_file.read_text().splitlines())
+    return [line.replace("!/", "!").lstrip("/") for line in lines if line and line[0] != "#"]
 
 
 def _mirror() -> str:
