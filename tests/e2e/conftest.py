@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,18 @@ import pytest
 # The tests run from the repository, which pytest puts on the path only where it is told to.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.testcluster import Access, Cluster, ControlPlane, existing, reason_unavailable
+from tests.support.controller_process import ROOT
+from tests.support.kubectl import Namespace, new_namespace
+from tests.support.surroundings import give_up
+from tests.testcluster import Access, Cluster, ControlPlane, existing, images, reason_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+VERSION = "0.1.0"
+INSTALL = str(ROOT / "manifests/install.yaml")
+ENFORCE = "pod-security.kubernetes.io/enforce"
+TRIAL_WITH_DATA = f"localhost/kubestudy-trial-with-data:{VERSION}"
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +41,7 @@ def cluster() -> Iterator[Access | ControlPlane]:
         return
     reason = reason_unavailable()
     if reason:
-        _give_up(f"no cluster can be brought up here: {reason}")
+        give_up(f"no cluster can be brought up here: {reason}")
     ours = Cluster()
     was_up = ours.healthy()
     ours.start()
@@ -49,8 +58,64 @@ def own_cluster(cluster: Access | ControlPlane) -> Cluster:
     return cluster
 
 
-def _give_up(reason: str) -> None:
-    # In CI a test that cannot run is a failure: skipped, it would look like a test that passed.
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+@pytest.fixture(scope="session")
+def controller(cluster: Access | ControlPlane) -> Iterator[Namespace]:
+    """The controller in its pod, installed by the plain manifests; gives its namespace."""
+    if isinstance(cluster, Cluster):
+        dockerfile, tag = (
+            ROOT / "controller/Dockerfile",
+            f"localhost/kubestudy-controller:{VERSION}",
+        )
+        base = {"BASE_IMAGE": images.BASE}
+        cluster.provide_image(images.from_dockerfile(dockerfile, ROOT, tag, base))
+    system = ("-n", "kubestudy-system")
+    deployment = "deployment/kubestudy-controller"
+    was_there = cluster.kubectl(*system, "get", deployment, "--ignore-not-found", "-o", "name")
+    kinds = cluster.kubectl("get", "crd", "-o", "name")
+    ours = ["controller"] if "kubestudy.dev" in kinds else ["controller", "crds"]
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", INSTALL)
+    if was_there:
+        cluster.kubectl(*system, "rollout", "restart", deployment)  # the image may be another
+    cluster.kubectl(*system, "rollout", "status", deployment, "--timeout=120s")
+    yield Namespace(cluster.kubeconfig, "kubestudy-system")
+    if not was_there:
+        for part in ours:
+            cluster.kubectl("delete", "-f", str(ROOT / "manifests" / part), "--timeout=120s")
+
+
+@pytest.fixture
+def place(
+    cluster: Access | ControlPlane, controller: Namespace, request: pytest.FixtureRequest
+) -> Iterator[Namespace]:
+    """A namespace of its own for a test, in which Studies are run.
+
+    Pod Security "restricted" is enforced in it, as many clusters do.
+    """
+    with new_namespace(cluster, request.node.originalname.removeprefix("test_")) as namespace:
+        cluster.kubectl("label", "namespace", namespace.name, f"{ENFORCE}=restricted")
+        failed = request.session.testsfailed
+        yield namespace
+        if request.session.testsfailed > failed:
+            log = ("logs", "deployment/kubestudy-controller", "--tail=50")
+            print(controller.kubectl(*log))
+
+
+@pytest.fixture(scope="session")
+def trial_with_data(cluster: Access | ControlPlane) -> str:
+    """The trial's image with the example data, on the node.
+
+    The first time this builds an environment with torch, which takes minutes.
+    """
+    if not isinstance(cluster, Cluster):
+        return TRIAL_WITH_DATA
+    data = ROOT / "data"
+    prepare = [sys.executable, str(ROOT / "manifests/examples/prepare_data.py"), str(data)]
+    subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL)
+    trial = f"localhost/kubestudy-trial:{VERSION}"
+    context, base = ROOT / "trial_image", {"BASE_IMAGE": images.BASE}
+    images.build(images.from_dockerfile(context / "Dockerfile", context, trial, base))
+    dockerfile = ROOT / "tests/e2e/Dockerfile.trial-with-data"
+    with_data = {"TRIAL_IMAGE": trial}
+    return cluster.provide_image(
+        images.from_dockerfile(dockerfile, data, TRIAL_WITH_DATA, with_data)
+    )
