@@ -31,10 +31,12 @@ def here(finished_grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_get_lists_studies(here: Invoke) -> None:
     heading, row = here("get").stdout.splitlines()
     assert " ".join(heading.split()) == (
-        "NAME ALGORITHM STATE PROGRESS RUNNING FAILED OBJECTIVE BEST TRIAL LEFT AGE"
+        "NAME STATE TRIALS RUNNING FAILED OBJECTIVE BEST BEST-TRIAL LEFT AGE"
     )
-    assert " ".join(row.split()).startswith("grid Grid Complete 18/18 0 0 accuracy 0.325 grid-5 - ")
-    assert heading.index("STATE") == row.index("Complete")
+    assert " ".join(row.split()).startswith(
+        "grid SearchSpaceExhausted 18/18 0 0 accuracy 0.325 grid-5 - "
+    )
+    assert heading.index("STATE") == row.index("SearchSpace")
 
 
 def test_get_gives_objects_as_the_api_has_them(here: Invoke) -> None:

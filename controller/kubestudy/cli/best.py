@@ -10,7 +10,7 @@ from kubestudy.api import manifests
 from kubestudy.cli.errors import NotFound
 from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import bold, columns, echo
-from kubestudy.cli.views import arguments, study_story
+from kubestudy.cli.views import arguments, in_order, study_story
 
 
 @click.command()
@@ -47,10 +47,6 @@ def best(study: str, output: str, where: Where) -> None:
             echo(manifests.dump(winner.to_json()).rstrip())
         case _:
             rows = [[bold(v.metric), f"{v.value}"] for v in winner.objectives]
-            space = found.spec.parameter
-            rows += [
-                [n, space[n].text(v) if n in space else str(v)]
-                for n, v in winner.parameters.items()
-            ]
+            rows += [[n, p.text(v)] for n, p, v in in_order(found, winner.parameters)]
             echo(f"{bold(winner.trial)} is the best trial of {found.metadata.name}:")
             echo(columns(rows, indent="  "))

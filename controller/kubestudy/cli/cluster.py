@@ -6,6 +6,7 @@ import contextlib
 import queue
 import shlex
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,12 @@ from kubestudy.runtime.client import (
 
 # Long lists come in pages.
 _PAGE = 500
+# Seconds until an API server that did not answer is asked again.
+_PAUSE = 2.0
+
+_ALL, _GONE = "ALL", "DELETED"
+_Change = tuple[Resource, str, list[Object]]
+_Changes = queue.SimpleQueue[_Change | Exception]
 
 
 class ClusterSource:
@@ -110,19 +117,28 @@ class ClusterSource:
             raise CommandError(f"the pod of {job} is gone, and its log with it")
         pod = max(pods, key=lambda p: str(p["metadata"]["creationTimestamp"]))
         with _answered():
-            lines = self._client.logs(
-                _namespace(study),
-                pod["metadata"]["name"],
-                follow=follow,
-                read_timeout=3600 if follow else 30,
-                container=pod["spec"]["containers"][0]["name"],
-            )
-            for line in lines:
+            for line in self._lines(pod, follow):
                 yield line.decode(errors="replace")
+
+    def _lines(self, pod: Object, follow: bool) -> Iterator[bytes]:
+        while True:
+            try:
+                yield from self._client.logs(
+                    pod["metadata"]["namespace"],
+                    pod["metadata"]["name"],
+                    follow=follow,
+                    read_timeout=3600 if follow else 30,
+                    container=pod["spec"]["containers"][0]["name"],
+                )
+                return
+            except ApiError as error:
+                if not (follow and error.status == 400 and "waiting to start" in error.message):
+                    raise
+                time.sleep(1)
 
     def follow(self, study: Study) -> Iterator[Moment]:
         """How a Study stands, whenever an object of it has changed."""
-        changes: queue.SimpleQueue[tuple[Resource, Object] | Exception] = queue.SimpleQueue()
+        changes: _Changes = queue.SimpleQueue()
         for resource, query in (
             (STUDIES, {"fieldSelector": f"metadata.name={study.metadata.name}"}),
             (TRIALS, {"labelSelector": _selector(study)}),
@@ -130,23 +146,29 @@ class ClusterSource:
             arguments = (resource, _namespace(study), query, changes)
             threading.Thread(target=self._watch, args=arguments, daemon=True).start()
         trials: dict[str, Trial] = {}
+        listed: set[Resource] = set()
         while True:
-            yield Moment(study, sorted(trials.values(), key=lambda t: t.spec.index))
-            if study.ended:
-                return
             for change in _batch(changes):
                 if isinstance(change, Exception):
                     raise change
-                resource, event = change
-                item, gone = event["object"], event["type"] == "DELETED"
+                resource, kind, items = change
+                listed.add(resource)
                 if resource is TRIALS:
-                    trials[item["metadata"]["name"]] = _trial(item)
-                    if gone:
-                        del trials[item["metadata"]["name"]]
-                elif gone:
+                    if kind == _ALL:
+                        trials.clear()
+                    for trial in map(_trial, items):
+                        trials[trial.metadata.name] = trial
+                        if kind == _GONE:
+                            del trials[trial.metadata.name]
+                elif kind == _GONE or not items:
                     raise CommandError(f"the Study {study.metadata.name} was deleted")
                 else:
-                    study = _study(item)
+                    study = _study(items[0])
+            if len(listed) < 2:
+                continue
+            yield Moment(study, sorted(trials.values(), key=lambda t: t.spec.index))
+            if study.ended:
+                return
 
     def change(self, study: Study, patch: dict[str, Any]) -> None:
         """Changes a Study by a merge patch."""
@@ -178,19 +200,14 @@ class ClusterSource:
                 return items
 
     def _watch(
-        self,
-        resource: Resource,
-        namespace: str,
-        query: dict[str, str],
-        changes: queue.SimpleQueue[tuple[Resource, Object] | Exception],
+        self, resource: Resource, namespace: str, query: dict[str, str], changes: _Changes
     ) -> None:
         """Tells all objects, then their changes, until this process ends."""
         try:
             while True:
-                with _answered():
+                with _answered(), _patient():
                     start = self._client.list(resource, namespace, **query)
-                    for item in start["items"]:
-                        changes.put((resource, {"type": "ADDED", "object": item}))
+                    changes.put((resource, _ALL, start["items"]))
                     version = start["metadata"]["resourceVersion"]
                     for event in self._client.watch(
                         resource, namespace, version, timeout=300, **query
@@ -198,19 +215,28 @@ class ClusterSource:
                         if event["type"] == "ERROR":
                             break  # The version is too old: list anew.
                         if event["type"] != "BOOKMARK":
-                            changes.put((resource, event))
+                            changes.put((resource, event["type"], [event["object"]]))
         except Exception as error:
             changes.put(error)
 
 
-def _batch(
-    changes: queue.SimpleQueue[tuple[Resource, Object] | Exception],
-) -> Iterator[tuple[Resource, Object] | Exception]:
+def _batch(changes: _Changes) -> Iterator[_Change | Exception]:
     """Waits for a change, and takes those that have come with it."""
     yield changes.get()
     with contextlib.suppress(queue.Empty):
         while True:
             yield changes.get(timeout=0.05)
+
+
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    """Lets pass what will pass: an API server that restarts or is busy."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status in (400, 401, 403, 404):
+            raise
+        time.sleep(_PAUSE)
 
 
 def _study(data: Object) -> Study:

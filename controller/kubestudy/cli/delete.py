@@ -29,10 +29,9 @@ def delete(study: str, yes: bool, where: Where) -> None:
     source = where.source(study)
     found = source.study(study)
     tally = counts(found)
-    what = f"the Study {study} in {source.where(found)} with its {tally.created} trials"
     at_work = tally.running + tally.pending
-    if at_work:
-        what += f", {at_work} of them at work,"
+    trials = f"{tally.created} trials" + (f" ({at_work} at work)" if at_work else "")
+    what = f"the Study {study} in {source.where(found)} with its {trials}"
     if not yes:
         if not sys.stdin.isatty():
             raise InvalidInput(f"would delete {what}; say --yes, since nobody can be asked here")

@@ -12,7 +12,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.source import Told, Where, study_or_trial, where_options
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
-from kubestudy.cli.views import arguments, counts, duration, study_state, study_story, why
+from kubestudy.cli.views import arguments, counts, duration, in_order, study_state, study_story, why
 
 _EVENTS = 20
 
@@ -91,11 +91,8 @@ def _trial(study: Study, trial: Trial, place: str) -> Iterator[str]:
         ("Duration", duration(trial)),
     )
     yield "Parameters:"
-    space = study.spec.parameter
-    yield columns(
-        ([n, space[n].text(v) if n in space else str(v)] for n, v in trial.spec.parameters.items()),
-        indent="  ",
-    )
+    rows = [[n, p.text(v)] for n, p, v in in_order(study, trial.spec.parameters)]
+    yield columns(rows, indent="  ")
     if status and status.objectives:
         yield "Objectives:"
         yield columns(([o.metric, str(o.value)] for o in status.objectives), indent="  ")

@@ -13,7 +13,7 @@ from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.source import Where, where_options
-from kubestudy.cli.views import reason
+from kubestudy.cli.views import in_order, reason
 
 
 @click.command()
@@ -70,7 +70,7 @@ _SECTIONS = (
 
 def _record(study: Study, trial: Trial) -> dict[str, Any]:
 
-    status, space = trial.status, study.spec.parameter
+    status = trial.status
     start = status.start_time if status else None
     end = status.completion_time if status else None
     runs = (status.runs if status else None) or []
@@ -79,10 +79,7 @@ def _record(study: Study, trial: Trial) -> dict[str, Any]:
         "index": trial.spec.index,
         "state": trial.state,
         "reason": reason(trial)[0],
-        **{
-            f"parameters.{n}": space[n].typed(v) if n in space else v
-            for n, v in trial.spec.parameters.items()
-        },
+        **{f"parameters.{n}": p.typed(v) for n, p, v in in_order(study, trial.spec.parameters)},
         **{f"objectives.{o.metric}": trial.value(o.metric) for o in study.spec.objectives},
         **{f"metrics.{m.metric}": m.latest for m in (status.metrics if status else None) or ()},
         "startTime": rfc3339(start) if start else None,

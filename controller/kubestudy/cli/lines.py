@@ -25,7 +25,8 @@ class Lines:
             echo(f"{study.metadata.name}: {headline(study)}")
             self._told = {t.metadata.name for t in finished}
             if self._told:
-                echo(f"going on: {len(self._told)} trials were finished before")
+                were = "trial was" if len(self._told) == 1 else "trials were"
+                echo(f"going on: {len(self._told)} {were} finished before")
         for event in moment.events:
             if event.reason in ("TrialRetried", "Suspended", "Resumed", "EditRefused"):
                 echo(one_line(event.message))

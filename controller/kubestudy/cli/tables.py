@@ -44,9 +44,9 @@ def note(text: str) -> None:
     click.echo(f"{click.style('note:', fg='yellow')} {text}", err=True, color=colour)
 
 
-def state(text: str) -> str:
-    """A state in its colour."""
-    return click.style(text, fg=STATE_COLOURS.get(text))
+def state(text: str, of: str | None = None) -> str:
+    """A state, or another word for it, in the state's colour."""
+    return click.style(text, fg=STATE_COLOURS.get(of or text))
 
 
 def bold(text: str) -> str:
@@ -68,10 +68,8 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-def short(parameter: Parameter | None, value: Value) -> str:
+def short(parameter: Parameter, value: Value) -> str:
     """A parameter's value in a table: a fraction in four significant digits."""
-    if parameter is None:
-        return one_line(str(value))
     typed = parameter.typed(value)
     return f"{typed:.4g}" if isinstance(typed, float) else one_line(str(typed))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from kubestudy.api.meta import condition
-from kubestudy.api.parameters import Assignment, Parameter
+from kubestudy.api.parameters import Assignment, Parameter, Value
 from kubestudy.api.study import Study, TrialCounts
 from kubestudy.api.trial import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
 from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
@@ -15,14 +15,13 @@ from kubestudy.core.status import duration_text
 
 _STUDY_COLUMNS = (
     "NAME",
-    "ALGORITHM",
     "STATE",
-    "PROGRESS",
+    "TRIALS",
     "RUNNING",
     "FAILED",
     "OBJECTIVE",
     "BEST",
-    "TRIAL",
+    "BEST-TRIAL",
     "LEFT",
     "AGE",
 )
@@ -80,15 +79,14 @@ def headline(study: Study) -> str:
 
 
 def study_rows(studies: Sequence[Study], all_namespaces: bool = False) -> list[list[str]]:
-    """The table of Studies."""
+    """The table of Studies, with the columns that `kubectl get` has."""
     rows = [(["NAMESPACE"] if all_namespaces else []) + list(_STUDY_COLUMNS)]
     for study in studies:
-        status, tally, word = study.status, counts(study), study_state(study)
+        status, tally = study.status, counts(study)
         best = status.best if status else None
         row = [
             study.metadata.name,
-            study.spec.algorithm.type,
-            state(word),
+            state(_phase(study), study_state(study)),
             (status.progress if status else None) or NONE,
             str(tally.running),
             str(tally.failed),
@@ -100,6 +98,12 @@ def study_rows(studies: Sequence[Study], all_namespaces: bool = False) -> list[l
         ]
         rows.append(([study.metadata.namespace or NONE] if all_namespaces else []) + row)
     return rows
+
+
+def _phase(study: Study) -> str:
+    """What the Study does now, or why it ended, in one word."""
+    progressing = condition(study.status.conditions if study.status else None, "Progressing")
+    return progressing.reason if progressing else "Pending"
 
 
 def ranked(study: Study, trials: Sequence[Trial]) -> list[Trial]:
@@ -199,25 +203,20 @@ def duration(trial: Trial) -> str:
     return duration_text(time) if time >= timedelta(seconds=1) else "<1s"
 
 
-def assignment(study: Study, parameters: Assignment, exact: bool = False) -> str:
+def assignment(study: Study, parameters: Assignment) -> str:
     """Parameters in one line, as ``name=value``."""
-    space = study.spec.parameter
-    return " ".join(
-        f"{n}={one_line(_exact(space.get(n), v)) if exact else short(space.get(n), v)}"
-        for n, v in parameters.items()
-    )
+    return " ".join(f"{n}={short(p, v)}" for n, p, v in in_order(study, parameters))
 
 
 def arguments(study: Study, parameters: Assignment) -> str:
     """Parameters as arguments to paste into a shell."""
+    return " ".join(shlex.quote(f"--{n}={p.text(v)}") for n, p, v in in_order(study, parameters))
+
+
+def in_order(study: Study, parameters: Assignment) -> list[tuple[str, Parameter, Value]]:
+    """Parameters in the order of the search space: an API server sorts them by name."""
     space = study.spec.parameter
-    return " ".join(shlex.quote(f"--{n}={_exact(space.get(n), v)}") for n, v in parameters.items())
-
-
-def _exact(parameter: Parameter | None, value: object) -> str:
-    if parameter is not None and isinstance(value, int | float | str):
-        return parameter.text(value)
-    return str(value)
+    return [(n, p, parameters[n]) for n, p in space.items() if n in parameters]
 
 
 def time_left(study: Study, trials: Sequence[Trial]) -> timedelta | None:
