@@ -115,7 +115,8 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
 def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     """What a trial's container is told, as in ``docs/trial-contract.md``."""
     space = study.spec.parameter
-    values = {n: space[n].typed(v) for n, v in trial.spec.parameters.items() if n in space}
+    given = trial.spec.parameters
+    values = {name: p.typed(given[name]) for name, p in space.items() if name in given}
     env = {
         "KUBESTUDY_PARAMETERS": json.dumps(values, ensure_ascii=False),
         "KUBESTUDY_STUDY": study.metadata.name,
@@ -190,11 +191,6 @@ def _short_form(
         container["command"] = list(spec.command)
     args = list(spec.args or [])
     env = [e.to_json() for e in spec.env or []]
-    if not placeholders.parameter_names([spec.command or [], args, env]):
-        args += [
-            placeholders.escape(f"--{name}={space[name].text(value)}")
-            for name, value in values.items()
-        ]
     if args:
         container["args"] = args
     if env:
@@ -220,7 +216,16 @@ def _short_form(
         # PyTorch's data loaders share memory, and a container has only 64 MiB of it by default.
         pod["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
         container["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
-    return _filled({"spec": pod}, space, values)
+    template = _filled({"spec": pod}, space, values)
+    if not placeholders.parameter_names([spec.command or [], args, env]):
+        # After the placeholders are filled: a value that looks like one is none.
+        main = template["spec"]["containers"][0]
+        main["args"] = main.get("args", []) + [
+            placeholders.escape(f"--{name}={parameter.text(values[name])}")
+            for name, parameter in space.items()
+            if name in values
+        ]
+    return template
 
 
 def _filled(
