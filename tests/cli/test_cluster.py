@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,8 +111,7 @@ class FakeClient:
         else:
             yield {"type": "BOOKMARK", "object": {}}
             yield {"type": "MODIFIED", "object": study(done=True)}
-        while True:
-            yield {"type": "BOOKMARK", "object": {}}
+        threading.Event().wait()
 
     def logs(self, namespace: str, pod: str, **options: Any) -> Iterator[bytes]:
         self.asked.append((namespace, pod, options))

@@ -273,7 +273,11 @@ def _understood() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise CommandError(f"written by another version of kubestudy: {error}") from error
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise CommandError(
+            f"an object was written by another version of kubestudy ({field}: {first['msg']})"
+        ) from error
 
 
 @contextlib.contextmanager

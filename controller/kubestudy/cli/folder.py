@@ -155,4 +155,5 @@ def _readable() -> Iterator[None]:
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename} is gone") from error
     except (ManifestError, ValidationError) as error:
-        raise CommandError(f"the results cannot be read: {error}") from error
+        text = str(error).partition("For further information")[0]
+        raise CommandError(f"the results cannot be read: {' '.join(text.split())}") from error
