@@ -433,3 +433,36 @@ def test_a_job_of_somebody_else_is_not_ours() -> None:
 def test_the_last_word_is_that_of_the_container_that_trains() -> None:
     assert termination_message(pod("Failed", terminated(1, message="{}"))) == "{}"
     assert termination_message(pod("Pending")) is None
+
+
+def test_a_program_without_a_last_word_is_quoted_by_its_log() -> None:
+    pod = {
+        "metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"containers": [{"name": "trial"}]},
+        "status": {
+            "phase": "Failed",
+            "containerStatuses": [
+                {
+                    "name": "trial",
+                    "state": {
+                        "terminated": {
+                            "exitCode": 1,
+                            "reason": "Error",
+                            "message": "Traceback:\nKeyError: 'label'\n",
+                        }
+                    },
+                }
+            ],
+        },
+    }
+    job = {
+        "metadata": {
+            "name": "demo-0-0-0-0",
+            "uid": "j",
+            "annotations": {"kubestudy.dev/trial": "demo-0", "kubestudy.dev/run": "0/0/0"},
+        },
+        "spec": {},
+    }
+    facts = observe(job, [pod])
+    assert facts is not None
+    assert facts.message == "KeyError: 'label'"

@@ -8,7 +8,6 @@ trials takes a second; keeping up with what changed takes next to nothing.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,7 +100,6 @@ class OptunaHistory:
     """
 
     _kept: ClassVar[OrderedDict[Any, _Mirror]] = OrderedDict()
-    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(
         self,
@@ -117,15 +115,16 @@ class OptunaHistory:
 
     def suggest(self, index: int, history: Sequence[Observed]) -> Assignment:
         """Suggests the point of a trial from all other trials, sorted by index."""
-        with self._lock:
-            mirror = self._kept.pop(self._key, None)
-            if mirror is None or not mirror.follow(history):
-                mirror = _Mirror(self._space, self._directions)
-                mirror.follow(history)
-            self._kept[self._key] = mirror
-            while len(self._kept) > KEPT_STUDIES:
-                self._kept.popitem(last=False)
-            return mirror.ask(index, self._sampler(seed_of_suggestion(self._seed, index)))
+        # Taken out while it is worked with, so that no other thread has it at the same time.
+        mirror = self._kept.pop(self._key, None)
+        if mirror is None or not mirror.follow(history):
+            mirror = _Mirror(self._space, self._directions)
+            mirror.follow(history)
+        point = mirror.ask(index, self._sampler(seed_of_suggestion(self._seed, index)))
+        self._kept[self._key] = mirror
+        while len(self._kept) > KEPT_STUDIES:
+            self._kept.popitem(last=False)
+        return point
 
 
 class _Mirror:

@@ -59,13 +59,13 @@ def controller(
     log_level: str,
     log_format: str,
 ) -> None:
-    r"""Run the controller: watch Studies, run their trials, report the best.
+    """Run the controller: watch Studies, run their trials, report the best.
 
     \b
     In a cluster it is the Deployment that runs this; on a developer's machine,
     against the cluster of the current context:
         kubestudy controller --no-leader-elect
-    """
+    """  # noqa: D301
     from kubestudy.runtime import logs, metrics
     from kubestudy.runtime.client import KubeClient
     from kubestudy.runtime.controller import ControllerSettings

@@ -34,6 +34,9 @@ OUTPUTS = "/kubestudy/outputs"
 
 _CONTAINERS = ("containers", "initContainers")
 
+UNBUFFERED = {"name": "PYTHONUNBUFFERED", "value": "1"}
+"""A Python program that buffers its output would report only at its end."""
+
 NOBODY = 65532
 """The user that short-form trials run as: not root, as Pod Security "restricted" asks."""
 
@@ -158,8 +161,11 @@ def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings
         for name, value in environment(study, trial, run).items()
     ]
     named = {e["name"] for e in ours}
+    theirs = [e for e in main.get("env") or [] if e.get("name") not in named]
+    if not any(e.get("name") == UNBUFFERED["name"] for e in theirs):
+        ours.append(UNBUFFERED)
     # Ours come first, so that the user's own variables may refer to them.
-    main["env"] = ours + [e for e in main.get("env") or [] if e.get("name") not in named]
+    main["env"] = ours + theirs
     for folder, path in ((spec.checkpoints, CHECKPOINTS), (spec.outputs, OUTPUTS)):
         if folder is not None:
             name = path.rsplit("/", 1)[-1]
@@ -180,6 +186,8 @@ def _short_form(
     container: Manifest = {
         "name": "trial",
         "image": spec.image or settings.trial_image,
+        # A program that leaves no last word is quoted by the last lines of its log.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -343,7 +351,7 @@ def _pod_facts(pod: Manifest) -> dict[str, Any]:
             "started": moment(terminated.get("startedAt")),
             "ended": moment(terminated.get("finishedAt")),
             "reason": _end_reason(pod, terminated) if phase == "Failed" else None,
-            "message": status.get("message") or "",
+            "message": status.get("message") or _last_line(terminated.get("message")),
         }
         if phase == "Failed" and _is_disrupted(status):
             # The Job makes another pod in its place.
@@ -369,6 +377,12 @@ def termination_message(pod: Manifest) -> str | None:
     terminated = (main_container(pod).get("state") or {}).get("terminated") or {}
     message: str | None = terminated.get("message")
     return message
+
+
+def _last_line(message: str | None) -> str:
+    """The last line of a log that stands in for a termination message."""
+    lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
+    return lines[-1][:500] if lines and not lines[-1].startswith("{") else ""
 
 
 def _end_reason(pod: Manifest, terminated: Manifest) -> str | None:
