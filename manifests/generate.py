@@ -47,8 +47,8 @@ def reference() -> str:
     lines = [
         "# Reference: every field of Study and Trial",
         "",
-        "Generated from the models by `make generate`. `kubectl explain study.spec --recursive` says",
-        "the same. A field with a `*` is required.",
+        "Generated from the models by `make generate`; `kubectl explain study.spec --recursive`",
+        "says the same. A field with a `*` is required.",
     ]
     for crd in custom_resource_definitions().values():
         kind = crd["spec"]["names"]["kind"]
