@@ -182,6 +182,20 @@ def test_too_many_failures_end_it(namespace: Namespace, limit: int | None, failu
     assert count(done, "failed") == failures
 
 
+def test_what_still_runs_when_the_first_have_failed_is_stopped(namespace: Namespace) -> None:
+    def five_fail(parameters: dict[str, float], _: int) -> Ending:
+        return Ending(exit_code=1, seconds=0.2 if parameters["rate"] <= 5 else 60)
+
+    with Kubelet(namespace, five_fail):
+        rates = {"rate": list(range(1, 13))}
+        namespace.apply(study("doomed", rates, budget={"parallelism": 7}))
+        done = namespace.wait_for_end("doomed")
+    assert end_reason(done) == "TrialsFailed"
+    assert count(done, "failed") == 5
+    assert count(done, "created") < 12
+    assert namespace.active_pods("doomed") == []
+
+
 def test_a_trial_deleted_by_hand_is_made_again(namespace: Namespace) -> None:
     with (
         Kubelet(namespace, lambda p, _: Ending(at_rate(p, 0).accuracy, seconds=1)),
