@@ -66,6 +66,8 @@ class PodWatch:
             now, pod = time.monotonic(), event["object"]
             if not self._open or event["type"] == "ERROR":
                 return
+            if event["type"] == "BOOKMARK":
+                continue
             if event["type"] == "ADDED":
                 self.added.append(now)
                 self.news.put(("added", pod, now))
