@@ -36,7 +36,7 @@ class Leadership:
         self._client, self._namespace, self._name = client, namespace, name
         self._identity = identity
         self._seen: tuple[str | None, str | None] = (None, None)
-        self._moved = 0.0
+        self._moved, self._duration = 0.0, DURATION
         self._stopping = threading.Event()
         self.lost = threading.Event()
 
@@ -54,7 +54,8 @@ class Leadership:
                     waiting = True
             except ApiError as error:
                 log.warning("lease: %s", error)
-            give_up.wait(RETRY * random.uniform(0.5, 1))
+            # Not beyond the moment that the lease runs out.
+            give_up.wait(min(RETRY * random.uniform(0.5, 1), max(0.05, self._expires_in())))
         return False
 
     def release(self) -> None:
@@ -97,10 +98,14 @@ class Leadership:
         if (holder, spec.get("renewTime")) != self._seen:
             self._seen = (holder, spec.get("renewTime"))
             self._moved = time.monotonic()
-        duration = spec.get("leaseDurationSeconds") or DURATION
-        if holder not in ("", self._identity) and time.monotonic() - self._moved < duration:
+        self._duration = spec.get("leaseDurationSeconds") or DURATION
+        if holder not in ("", self._identity) and self._expires_in() > 0:
             return False
         return self._write(lease)
+
+    def _expires_in(self) -> float:
+        """Seconds until the lease that was seen last runs out, if it does not move."""
+        return self._moved + self._duration - time.monotonic()
 
     def _write(self, lease: Object | None) -> bool:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
