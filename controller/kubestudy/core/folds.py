@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubestudy.api.study import Discard, StudySpec
-from kubestudy.api.trial import SUCCEEDED
-from kubestudy.core.trials import Progress, values_so_far
+from kubestudy.api.study import Direction, Discard, StudySpec
+from kubestudy.core.trials import Progress, leader, values_so_far
 
 
 def hopeless(trials: Sequence[Progress], spec: StudySpec) -> list[Progress]:
@@ -18,19 +17,16 @@ def hopeless(trials: Sequence[Progress], spec: StudySpec) -> list[Progress]:
     validation, objective = spec.cross_validation, spec.objective
     if validation is None or validation.discard != Discard.FORGIVING:
         return []
-    best: Progress | None = None
-    best_value = 0.0
-    for t in trials:
-        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
-        if value is not None and (best is None or objective.better(value, best_value)):
-            best, best_value = t, value
-    if best is None:
+    best = leader(trials, objective)
+    values = [
+        v.value
+        for run in (best.status.runs if best else None) or ()
+        for v in run.objectives or ()
+        if v.metric == objective.metric
+    ]
+    if not values:
         return []
-    worst = best_value
-    for run in best.status.runs or ():
-        for v in run.objectives or ():
-            if v.metric == objective.metric and objective.better(worst, v.value):
-                worst = v.value
+    worst = min(values) if objective.direction == Direction.MAXIMIZE else max(values)
     found = []
     for t in trials:
         if t.finished:

@@ -16,7 +16,7 @@ from kubestudy.api.study import (
 from kubestudy.api.trial import FAILED, RUNNING, STOPPED, SUCCEEDED
 from kubestudy.core.conditions import said
 from kubestudy.core.ending import Ending, gpu_seconds
-from kubestudy.core.trials import Progress
+from kubestudy.core.trials import Progress, leader
 
 
 def count(trials: Sequence[Progress]) -> TrialCounts:
@@ -35,13 +35,7 @@ def count(trials: Sequence[Progress]) -> TrialCounts:
 
 def best(study: Study, trials: Sequence[Progress]) -> BestTrial | None:
     """The trial with the best value of the first objective; of equals, the earliest."""
-    objective = study.spec.objective
-    winner: Progress | None = None
-    winning = 0.0
-    for t in trials:
-        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
-        if value is not None and (winner is None or objective.better(value, winning)):
-            winner, winning = t, value
+    winner = leader(trials, study.spec.objective)
     if winner is None:
         return None
     return BestTrial(
@@ -83,7 +77,7 @@ def study_status(
     total = wanted_trials(study, size)
     if total is not None and total > MAX_TRIALS:
         total = None  # a space so large is as good as endless
-    leader = best(study, trials)
+    top = best(study, trials)
     over = end is not None and counts.finished == counts.created and not busy
     if over and end is not None and end.good and not counts.succeeded:
         end = Ending("TrialsFailed", f"{end.message}, and no trial succeeded", good=False)
@@ -107,9 +101,9 @@ def study_status(
     tally = (
         f"{counts.finished} of {total if total is not None else 'any number of'} trials finished"
     )
-    if leader:
-        value = leader.objectives[0]
-        tally += f"; best {value.metric} {value.value:g} in {leader.trial}"
+    if top:
+        value = top.objectives[0]
+        tally += f"; best {value.metric} {value.value:g} in {top.trial}"
     if over and end is not None:
         message = f"{end.message}; {tally}"
         conditions = said(conditions, "Progressing", False, end.reason, message, now, generation)
@@ -136,7 +130,7 @@ def study_status(
         seed=seed,
         trials=counts,
         progress=f"{counts.finished}/{total if total is not None else '-'}",
-        best=leader,
+        best=top,
         gpu_seconds=GpuSeconds(used=round(gpu_seconds(trials, 0))),
         start_time=started,
         completion_time=completed if over else None,

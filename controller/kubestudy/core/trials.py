@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import MetricValue, StudySpec
+from kubestudy.api.study import MetricValue, Objective, StudySpec
 from kubestudy.api.trial import (
     FAILED,
     MAX_METRICS,
@@ -129,6 +129,17 @@ def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime
             ended = replace(run.facts, ended=run.facts.ended or now)
             _record(progress, recorded(ended, STOPPED, reason, gpus))
     _finish(progress, STOPPED, reason, message, now)
+
+
+def leader(trials: Sequence[Progress], objective: Objective) -> Progress | None:
+    """The trial that succeeded with the best value; of equals, the earliest."""
+    best: Progress | None = None
+    best_value = 0.0
+    for t in trials:
+        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
+        if value is not None and (best is None or objective.better(value, best_value)):
+            best, best_value = t, value
+    return best
 
 
 def values_so_far(progress: Progress) -> list[MetricValue] | None:
