@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from . import packages
 from .mounts import remove_tree
 from .paths import cache_dir
-from .progress import ClusterError, locked, run, step
+from .progress import ClusterError, locked, run, say, step
 
 if TYPE_CHECKING:
     from .node import Node
@@ -172,9 +172,7 @@ def purge() -> None:
 def _build(image: Image) -> None:
     if _label(image.tag) != image.digest:
         if _short_of_disk():
-            # Older builds and the stages of multi-stage ones; with them goes what makes a
-            # second build quick, so this is not done without need.
-            _buildah("rmi", "--prune")
+            _prune()
         with step(f"built {image.tag}"):
             _in_folder(image.make)
 
@@ -196,7 +194,20 @@ def _import(image: Image, node: Node) -> None:
         _in_folder(transfer)
     if _short_of_disk():
         _buildah("rmi", "--force", image.tag)
+        _prune()
+
+
+def _prune() -> None:
+    """Removes older builds and the stages of multi-stage ones.
+
+    With them goes what makes a second build quick, so this is not done without need. Room that
+    cannot be made is no reason to fail: the disk may still do.
+    """
+    try:
+        _buildah("rm", "--all")  # of builds that were cut off: nobody else has the lock
         _buildah("rmi", "--prune")
+    except ClusterError as error:
+        say(f"older images were not removed: {error}")
 
 
 def _short_of_disk() -> bool:
