@@ -14,7 +14,6 @@ from kubestudy.api.base import ApiModel, Rule, Transition
 from kubestudy.api.meta import AnyObject, ApiVersion, Condition, ObjectMeta, Time, is_true
 from kubestudy.api.parameters import (
     MAX_PARAMETERS,
-    Assignment,
     JsonNumber,
     Parameter,
     Value,
@@ -520,11 +519,6 @@ class BestTrial(ApiModel):
             "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True},
         },
     )
-
-    @property
-    def assignment(self) -> Assignment:
-        """The parameters as a point of the search space."""
-        return self.parameters
 
 
 class GpuSeconds(ApiModel):

@@ -44,11 +44,6 @@ class RunProgress:
         return self.record is not None and self.record.outcome == SUCCEEDED
 
     @property
-    def holds_slot(self) -> bool:
-        """Whether it is, or may be, at work."""
-        return self.facts is not None and self.facts.active
-
-    @property
     def waits(self) -> bool:
         """Whether it could be started, or let go on, if there is a slot."""
         if self.succeeded:

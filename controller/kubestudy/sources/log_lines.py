@@ -6,13 +6,13 @@ written by a program that we know nothing of.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
 from kubestudy.api.study import LogFormat, StudySpec
 from kubestudy.core.facts import Observation
+from kubestudy.sources.json_text import is_name, json_object, number
 
 MAX_LINE = 16 * 1024
 """Longer lines are no reports; in characters."""
@@ -65,15 +65,10 @@ class LineReader:
         return None
 
     def _json(self, line: str) -> Observation | None:
-        if not line.startswith("{"):
+        record = json_object(line)
+        if record is None:
             return None
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(record, dict):
-            return None
-        numbers = {k: n for k, v in record.items() if (n := _number(v)) is not None}
+        numbers = {k: n for k, v in record.items() if (n := number(v)) is not None}
         # A structured log has numbers too; a report has its own or one that was asked for.
         if "seq" not in numbers and not self._wanted & numbers.keys():
             return None
@@ -116,17 +111,3 @@ class LineReader:
         if step is not None and not math.isfinite(step):
             step = None
         return Observation(metrics, step, seq, final)
-
-
-def is_name(text: str) -> bool:
-    """Whether a status can hold this as the name of a metric."""
-    return 0 < len(text) <= 128 and text.isprintable()
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None

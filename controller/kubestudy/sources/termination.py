@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
 from kubestudy.core.facts import LastWord, MetricTrack
-from kubestudy.sources.log_lines import is_name
+from kubestudy.sources.json_text import is_name, json_object, number
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
 def last_word(message: str | None) -> LastWord | None:
     """Reads a termination message as in ``docs/trial-contract.md``; None where it is none."""
-    if not message or not message.lstrip().startswith("{"):
-        return None
-    try:
-        record = json.loads(message)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict):
+    record = json_object((message or "").lstrip())
+    if record is None:
         return None
     metrics: dict[str, MetricTrack] = {}
     for name, values in _objects(record.get("metrics")):
@@ -54,9 +48,4 @@ def _objects(value: Any) -> list[tuple[str, dict[str, Any]]]:
 def _float(value: Any) -> float | None:
     if value in ("NaN", "Infinity", "-Infinity"):
         return float(value)  # JSON itself has no word for them
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
+    return number(value)

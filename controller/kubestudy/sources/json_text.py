@@ -1,0 +1,32 @@
+"""What the sources share: JSON that a program we know nothing of has written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """Reads one JSON object; None where the text is anything else."""
+    if not text.startswith("{"):
+        return None
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def number(value: object) -> float | None:
+    """A JSON number as a float; None where it is none, or beyond a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def is_name(text: str) -> bool:
+    """Whether a status can hold this as the name of a metric."""
+    return 0 < len(text) <= 128 and text.isprintable()
