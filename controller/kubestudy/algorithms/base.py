@@ -31,12 +31,18 @@ class Observed:
         values: Its objective values in the order of the Study's objectives; None while it runs
             and where it failed.
         failed: Whether it ended without values.
+        rungs: With a multi-fidelity algorithm, (resource, value of the first objective) at each
+            rung that it has reached, lowest first.
+        violations: By how much it violates each metric constraint, in the order of the Study's
+            constraints; at most 0 where it keeps to it. Empty where nothing is known.
     """
 
     index: int
     assignment: Assignment
     values: tuple[float, ...] | None = None
     failed: bool = False
+    rungs: tuple[tuple[int, float], ...] = ()
+    violations: tuple[float, ...] = ()
 
 
 class SearchAlgorithm(ABC):
