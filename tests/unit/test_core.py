@@ -391,3 +391,14 @@ def test_a_reserved_field_of_a_pod_is_refused(field: str, value: str) -> None:
 )
 def test_what_is_safe_is_accepted(trial_spec: dict[str, Any]) -> None:
     assert problems(study(trial=trial_spec)) == []
+
+
+def test_reports_that_were_never_seen_are_told() -> None:
+    made = told(accuracy=0.5)
+    made.missing = 3
+    of = facts(state=S)
+    progress = follow(trial(), {of.key: of}, {of.pod_uid: made}, study().spec, 0, at(70))
+    (complete,) = [c for c in progress.status.conditions if c.type == "ObservationsComplete"]
+    assert (complete.status, complete.reason) == ("False", "ObservationsMissing")
+    assert "3 reports" in complete.message
+    assert progress.state == "Succeeded"

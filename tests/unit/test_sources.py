@@ -62,7 +62,22 @@ LINES: list[tuple[str, dict[str, float] | None]] = [
     ("Accuracy=0.91", None),
     ("accuracy=high", None),
     ("accuracy=0.91.3", None),
+    ("The best was accuracy=0.91.", {"accuracy": 0.91}),
+    ("accuracy: 3. Done.", {"accuracy": 3}),
+    ("accuracy=0.91, all else as before", {"accuracy": 0.91}),
     ("accuracy=1e", None),
+    # Progress bars
+    ('\r 50%|##  | 1/2\r100%|####| 2/2 [00:01]{"accuracy": 0.9}', {"accuracy": 0.9}),
+    ('100%|####| 2/2\r{"accuracy": 0.9}\r\n', {"accuracy": 0.9}),
+    ('100%|####| 2/2\r{"accuracy": 0.9}\r', {"accuracy": 0.9}),
+    ("accuracy=0.1\raccuracy=0.2\raccuracy=0.3", {"accuracy": 0.3}),
+    ("accuracy=0.1\rdone", None),
+    ("10%|\r" * MAX_LINE + '{"accuracy": 0.9}', {"accuracy": 0.9}),
+    ('said {"accuracy": 0.9}', None),
+    # What is not finite counts where the Study or the training depends on it
+    ('{"accuracy": 0.9, "grad_norm": Infinity, "f1": NaN}', {"accuracy": 0.9}),
+    ('{"accuracy": 0.9, "eval_loss": Infinity}', {"accuracy": 0.9, "eval_loss": math.inf}),
+    ("{'loss': inf, 'grad_norm': nan, 'accuracy': 1.0}", {"accuracy": 1, "loss": math.inf}),
     # Colours
     ("\x1b[32maccuracy\x1b[0m=\x1b[1;31m0.5\x1b[0m", {"accuracy": 0.5}),
     ('\x1b[2K{"accuracy": 0.5}', {"accuracy": 0.5}),
@@ -152,6 +167,8 @@ CATASTROPHIC = [
     ("\x1b[" + "1;" * MAX_LINE)[:MAX_LINE],
     "\x1b[" * (MAX_LINE // 2),
     ("{" * MAX_LINE),
+    ("\r" * MAX_LINE),
+    ('\r{"' * MAX_LINE)[:MAX_LINE],
     ("{" + '"a":{' * MAX_LINE)[:MAX_LINE],
 ]
 
@@ -215,6 +232,8 @@ def seen(value: float, seq: int | None = None, step: float | None = None) -> Obs
         ([0, 1, 1, 0, 2], 3, 0),
         ([0, 3], 2, 2),
         ([2], 1, 2),
+        ([1, 2], 2, 0),
+        ([1, 3], 2, 1),
         ([None, None], 2, 0),
     ],
 )
@@ -257,6 +276,13 @@ def test_the_objective_is_kept_even_where_many_metrics_come_first() -> None:
     assert report.metrics["accuracy"].latest == 0.5
     assert len(report.metrics) == MAX_METRICS + 1
     assert report.dropped == 5
+
+
+def test_5000_names_take_bounded_space() -> None:
+    report = told(*(Observation({f"m{i}": 1.0}) for i in range(5000)), seen(0.5))
+    assert len(report.metrics) == MAX_METRICS + 1
+    assert report.dropped == 5000 - MAX_METRICS
+    assert report.metrics["accuracy"].latest == 0.5
 
 
 def word(seq: int | None = None, **values: float) -> LastWord:
@@ -348,6 +374,14 @@ def test_a_last_word_is_read_as_far_as_it_makes_sense(
     record: dict[str, Any], expected: LastWord
 ) -> None:
     assert last_word(json.dumps(record)) == expected
+
+
+def test_a_last_word_of_what_is_not_finite_counts_where_it_matters() -> None:
+    nan = {"latest": "NaN"}
+    message = json.dumps({"metrics": {"f1": nan, "eval_loss": nan, "accuracy": nan}})
+    found = last_word(message, READER.wanted)
+    assert found is not None
+    assert set(found.metrics) == {"eval_loss", "accuracy"}
 
 
 def test_a_message_that_is_no_text_is_made_text() -> None:

@@ -123,8 +123,10 @@ class KubestudyCallback(TrainerCallback):
             self._stop(args, state, control)
 
     def _check(self, values: Mapping[str, float], state: TrainerState) -> None:
+        objectives = default_reporter().environment.objectives
         for name, value in values.items():
-            if not math.isfinite(value):
+            matters = not objectives or name in objectives or name.endswith("loss")
+            if matters and not math.isfinite(value):
                 where = f"step {state.global_step}"
                 _end(Diverged(f"{name} is {value} at {where}: the training has diverged"))
 

@@ -94,7 +94,8 @@ class TrialStatus(ApiModel):
     conditions: list[Condition] | None = Field(
         default=None,
         max_length=16,
-        description="One of Pending, Running, Succeeded, Failed and Stopped is True.",
+        description="One of Pending, Running, Succeeded, Failed and Stopped is True;"
+        " ObservationsComplete is False where reports of the trial were never seen.",
         json_schema_extra=list_map("type"),
     )
     objectives: list[MetricValue] | None = Field(

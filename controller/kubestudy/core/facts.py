@@ -163,7 +163,8 @@ class RunReport:
         if observation.seq is not None:
             if observation.seq <= self._last_seq:
                 return
-            self.missing += observation.seq - self._last_seq - 1
+            first = self._last_seq < 0 and observation.seq == 1  # Some count from 1.
+            self.missing += 0 if first else observation.seq - self._last_seq - 1
             self._last_seq = observation.seq
         for name, value in observation.metrics.items():
             known = self.metrics.get(name)

@@ -26,10 +26,13 @@ from kubestudy.api.trial import (
 from kubestudy.core.conditions import said
 from kubestudy.core.facts import RunFacts, RunKey, RunReport
 from kubestudy.core.failures import Remedy
+from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 from kubestudy.core.runs import RunProgress, follow_run, recorded
 
 STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
+OBSERVATIONS_COMPLETE = "ObservationsComplete"
+"""Only ever said to be False: the one condition that is True is the state."""
 
 
 @dataclass
@@ -174,6 +177,7 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
     """Says what the trial has come to, from its runs."""
     name = progress.trial.metadata.name
     for run in progress.runs:
+        _tell_of_gaps(progress, run, now)
         verdict = run.verdict
         if verdict is None or verdict.remedy is None:
             continue
@@ -209,6 +213,19 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
     elif open_ and open_[0].facts:
         facts = open_[0].facts
         _become(progress, PENDING, facts.reason or "Waiting", facts.message, now)
+
+
+def _tell_of_gaps(progress: Progress, run: RunProgress, now: datetime) -> None:
+    """Says so where reports of a run that has ended were never seen."""
+    if run.verdict is None or run.report is None or not run.report.missing:
+        return
+    message = (
+        f"{run.report.missing} reports of {job_name(run.key)} were not seen: its log was rotated"
+        " or cut; the last values and the extremes come from the termination message"
+    )
+    conditions = progress.status.conditions or ()
+    conditions = said(conditions, OBSERVATIONS_COMPLETE, False, "ObservationsMissing", message, now)
+    progress.status = progress.status.model_copy(update={"conditions": conditions})
 
 
 def _finish(

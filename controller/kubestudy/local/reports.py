@@ -37,7 +37,8 @@ class _Tail:
                 self.position += len(chunk)
                 *lines, self.rest = (self.rest + chunk).split(b"\n")
                 if len(self.rest) > 4 * MAX_LINE:
-                    self.rest = self.rest[: 4 * MAX_LINE]  # Too long for a report, whatever comes.
+                    # Too long for a report, but for what a progress bar leaves at its end.
+                    self.rest = self.rest[max(0, self.rest.rfind(b"\r")) :][: 4 * MAX_LINE]
                 for line in lines:
                     observation = reader.read(line.decode(errors="replace"))
                     if observation is not None:
@@ -73,7 +74,7 @@ class Reports:
             if run.ended_by_itself:
                 word = pod.folder / "termination-log"
                 text = word.read_text(errors="replace") if word.exists() else None
-                tail.report.close(last_word(text))
+                tail.report.close(last_word(text, self._reader.wanted))
                 news = True
         current = {run.pod_uid for run in runs}
         self._tails = {uid: t for uid, t in self._tails.items() if uid in current}

@@ -21,7 +21,7 @@ from kubestudy.core.facts import RunReport
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import ApiError, KubeClient, Object
 from kubestudy.runtime.queue import WorkQueue
-from kubestudy.sources.log_lines import MAX_LINE, LineReader
+from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
 from kubestudy.workloads.job import main_container, termination_message
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 FOLLOWS = 32
 FOLLOW_AFTER = 3.0
 POLL_EVERY = 10.0
+# A line of more bytes is passed over; of a shorter one counts what a progress bar left at its end.
+LONGEST = 1 << 19
 READERS = 8
 # A follow can hang when the kubelet rotates the log; a silent one is opened anew.
 SILENCE = 60.0
@@ -87,7 +89,7 @@ class PodLog:
         with self.lock:
             if not self.cursor.passes(timestamp.decode("ascii", "replace")):
                 return False
-            if len(text) > 4 * MAX_LINE:
+            if len(text) > LONGEST:
                 return False
             observation = self.reader.read(text.decode("utf-8", "replace"))
             if observation is None:
@@ -228,7 +230,7 @@ class Collector:
                 pod_log.reading.release()
         with pod_log.lock:
             pod_log.report.problem = problem
-            pod_log.report.close(last_word(termination_message(pod)))
+            pod_log.report.close(last_word(termination_message(pod), pod_log.reader.wanted))
         self._news(pod_log.study, 0.0)
 
     def _patience(self, pod: Object) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from kubestudy.api.study import LogFormat, StudySpec
 from kubestudy.core.facts import Observation
 from kubestudy.sources.json_text import is_name, json_object, number
+from kubestudy.sources.wanted import is_told, wanted
 
 MAX_LINE = 16 * 1024
 """Longer lines are no reports; in characters."""
@@ -32,11 +33,13 @@ class LineReader:
 
     Args:
         spec: The Study's spec: its formats, and the metrics that it asks for.
+
+    Attributes:
+        wanted: The metrics that the Study asks for.
     """
 
     def __init__(self, spec: StudySpec):
-        self._wanted = {o.metric for o in spec.objectives}
-        self._wanted |= {c.metric for c in spec.constraints or ()}
+        self.wanted = wanted(spec)
         formats: Sequence[LogFormat] = DEFAULT_FORMATS
         for source in spec.metrics or ():
             formats = source.formats or formats
@@ -46,19 +49,22 @@ class LineReader:
             LogFormat.KEY_VALUE: self._key_value,
         }
         self._readers = [readers[f] for f in formats if f in readers]
-        names = "|".join(re.escape(n) for n in sorted(self._wanted, key=len, reverse=True))
+        names = "|".join(re.escape(n) for n in sorted(self.wanted, key=len, reverse=True))
         self._pair = re.compile(
-            rf"(?<![\w./\-])({names}|step|epoch)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?![\w.])",
+            rf"(?<![\w./\-])({names}|step|epoch)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?!\.?\w)",
             re.IGNORECASE,
         )
 
     def read(self, line: str) -> Observation | None:
         """Reads one line; None where it is no report."""
+        line, after_a_bar = _shown(line)
         if len(line) > MAX_LINE:
             return None
         if "\x1b" in line:
             line = _ANSI.sub("", line)
         line = line.strip()
+        if after_a_bar and (start := line.find('{"')) > 0:
+            line = line[start:]
         for reader in self._readers:
             if (observation := reader(line)) is not None:
                 return observation
@@ -70,7 +76,7 @@ class LineReader:
             return None
         numbers = {k: n for k, v in record.items() if (n := number(v)) is not None}
         # A structured log has numbers too; a report has its own or one that was asked for.
-        if "seq" not in numbers and not self._wanted & numbers.keys():
+        if "seq" not in numbers and not self.wanted & numbers.keys():
             return None
         seq = numbers.get("seq")
         return self._observation(
@@ -83,15 +89,15 @@ class LineReader:
         if not line.startswith("{'"):
             return None
         pairs = [(name, float(value)) for name, value in _TRAINER_PAIR.findall(line)]
-        if not self._wanted & {name for name, _ in pairs}:
+        if not self.wanted & {name for name, _ in pairs}:
             return None
         return self._observation(pairs)
 
     def _key_value(self, line: str) -> Observation | None:
         pairs = [(name, float(value)) for name, value in self._pair.findall(line)]
         # Names are matched in any case by the number's sake; they count as they are written.
-        pairs = [(n, v) for n, v in pairs if n in self._wanted or n in RESERVED]
-        if not self._wanted & {name for name, _ in pairs}:
+        pairs = [(n, v) for n, v in pairs if n in self.wanted or n in RESERVED]
+        if not self.wanted & {name for name, _ in pairs}:
             return None
         return self._observation(pairs)
 
@@ -105,9 +111,20 @@ class LineReader:
         metrics = {
             name: value
             for name, value in numbers.items()
-            if name in self._wanted or (name not in RESERVED and is_name(name))
+            if (name in self.wanted or (name not in RESERVED and is_name(name)))
+            and is_told(name, value, self.wanted)
         }
         step = numbers.get("step", numbers.get("epoch"))
         if step is not None and not math.isfinite(step):
             step = None
         return Observation(metrics, step, seq, final)
+
+
+def _shown(line: str) -> tuple[str, bool]:
+    """What a terminal would show of a line, and whether a progress bar was there before.
+
+    A bar goes back to the line's begin to draw itself anew, and leaves no end of line for what is
+    printed after it.
+    """
+    _, bar, last = line.rstrip("\r\n").rpartition("\r")
+    return last, bool(bar)

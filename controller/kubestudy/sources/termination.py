@@ -8,19 +8,25 @@ from typing import Any
 
 from kubestudy.core.facts import LastWord, MetricTrack
 from kubestudy.sources.json_text import is_name, json_object, number
+from kubestudy.sources.wanted import is_told
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
-def last_word(message: str | None) -> LastWord | None:
-    """Reads a termination message as in ``docs/trial-contract.md``; None where it is none."""
+def last_word(message: str | None, wanted: frozenset[str] = frozenset()) -> LastWord | None:
+    """Reads a termination message as in ``docs/trial-contract.md``; None where it is none.
+
+    Args:
+        message: As the pod's status or the file has it.
+        wanted: The metrics that the Study asks for.
+    """
     record = json_object((message or "").lstrip())
     if record is None:
         return None
     metrics: dict[str, MetricTrack] = {}
     for name, values in _objects(record.get("metrics")):
         latest = _float(values.get("latest"))
-        if latest is None or not is_name(name):
+        if latest is None or not is_name(name) or not is_told(name, latest, wanted):
             continue
         low, high = _float(values.get("min")), _float(values.get("max"))
         step = _float(values.get("step"))
