@@ -38,6 +38,25 @@ SPACES: dict[str, list[dict[str, Any]]] = {
         {"name": "activation", "choices": ["relu", "gelu"]},
     ],
     "one point": [{"name": "a", "values": [7]}],
+    "conditional": [
+        {
+            "name": "momentum",
+            "values": [0, 0.9],
+            "when": {"parameter": "optim", "choices": ["sgd"]},
+        },
+        {"name": "optim", "choices": ["sgd", "adam", "lion"]},
+        {"name": "layers", "min": 1, "max": 3, "type": "Int"},
+        {"name": "width", "values": [8, 16], "when": {"parameter": "layers", "values": [2, 3]}},
+    ],
+    "conditional range": [
+        {"name": "optim", "choices": ["sgd", "adam"]},
+        {
+            "name": "momentum",
+            "min": 0.5,
+            "max": 0.99,
+            "when": {"parameter": "optim", "choices": ["sgd"]},
+        },
+    ],
 }
 
 CASES = [
@@ -79,8 +98,9 @@ def test_grid_and_random_are_found() -> None:
 @each
 def test_a_suggestion_is_a_point_of_the_space(kind: Any, space: SearchSpace) -> None:
     for point in suggestions(make(kind, space), 1000):
-        assert list(point) == [d.name for d in space.dimensions]
-        for dimension in space.dimensions:
+        active = [d for d in space.dimensions if space.is_active(d.name, point)]
+        assert list(point) == [d.name for d in active]
+        for dimension in active:
             assert_allowed(dimension.parameter, point[dimension.name])
 
 

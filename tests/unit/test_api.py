@@ -26,6 +26,12 @@ def parameter(**fields: Any) -> dict[str, Any]:
     return {"parameters": [{"name": "p"} | fields]}
 
 
+def dependent(**when: Any) -> dict[str, Any]:
+    return {
+        "parameters": [{"name": "q", "values": [1]}, {"name": "p", "values": [1], "when": when}]
+    }
+
+
 def metrics(**fields: Any) -> dict[str, Any]:
     return {"metrics": [fields]}
 
@@ -58,11 +64,9 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "spec.parameters[0].when",
         "a parameter cannot depend on itself",
     ),
-    (
-        parameter(values=[1], when={"parameter": "q"}),
-        "spec.parameters[0].when",
-        "must have either values",
-    ),
+    (dependent(parameter="q"), "spec.parameters[1].when", "must have either values"),
+    (dependent(parameter="q", values=[1, 1]), "spec.parameters[1].when.values", "must not hold"),
+    (dependent(parameter="r", values=[1]), "spec.parameters", "when.parameter must be the name"),
     ({"constraints": [{"metric": "m"}]}, "spec.constraints[0]", "needs min, max or both"),
     (
         {"algorithm": {"type": "A", "resource": {"name": "r", "min": 3, "max": 3}}},

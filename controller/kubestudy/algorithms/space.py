@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from kubestudy.api.parameters import Assignment, Parameter, Scale, Value
+from kubestudy.api.parameters import Assignment, Parameter, Scale, Value, When
 
 
 def _exact(number: float) -> Fraction:
@@ -26,6 +26,11 @@ class Dimension:
     def name(self) -> str:
         """The parameter's name."""
         return self.parameter.name
+
+    @property
+    def condition(self) -> When | None:
+        """What this parameter depends on; None where it is always active."""
+        return self.parameter.when
 
     @property
     def is_log(self) -> bool:
@@ -56,6 +61,24 @@ class Dimension:
         value = _exact(p.min) + index * _exact(p.step or 1)
         return int(value) if p.is_int else float(value)
 
+    def place(self, value: Value) -> int | None:
+        """Where a value stands on a discrete axis: the inverse of ``at``; None for no value of it.
+
+        On a continuous axis, 0 for every value of the range.
+        """
+        p = self.parameter
+        listed: Sequence[Value] | None = p.values or p.choices
+        if listed is not None:
+            return listed.index(value) if value in listed else None
+        if isinstance(value, str) or p.min is None or p.max is None:
+            return None
+        if not p.min <= value <= p.max:
+            return None
+        if self.size is None:
+            return 0
+        place = round((_exact(value) - _exact(p.min)) / _exact(p.step or 1))
+        return place if place < self.size and self.at(place) == value else None
+
     def from_unit(self, unit: float) -> Value:
         """Maps a number of [0, 1) to a value, evenly on the parameter's own scale."""
         p = self.parameter
@@ -76,39 +99,150 @@ class Dimension:
 
 
 class SearchSpace:
-    """All parameters of a Study."""
+    """All parameters of a Study.
+
+    A point holds the values of its active parameters, in the order of the space. Each parameter
+    depends on one other at most, so that the parameters are a forest, and the points can be
+    counted and numbered without being listed.
+    """
 
     def __init__(self, parameters: Sequence[Parameter]):
         self.dimensions = tuple(Dimension(p) for p in parameters)
+        self.dimension = {d.name: d for d in self.dimensions}
+        self._order = {d.name: i for i, d in enumerate(self.dimensions)}
+
+    @cached_property
+    def is_conditional(self) -> bool:
+        """Whether any parameter depends on another."""
+        return any(d.condition for d in self.dimensions)
+
+    def is_active(self, name: str, assignment: Assignment) -> bool:
+        """Whether a parameter has a value at a point.
+
+        Args:
+            name: The parameter.
+            assignment: The values of the active ones of the parameters that it depends on, at
+                least; those of others do not matter.
+        """
+        condition = self.dimension[name].condition
+        return condition is None or condition.holds(assignment)
+
+    def assign(self, choose: Callable[[Dimension], Value]) -> Assignment:
+        """Makes a point by choosing the value of each active parameter.
+
+        Args:
+            choose: Gives a parameter's value. Called for active parameters alone, and for each
+                after the one that it depends on.
+        """
+        chosen: Assignment = {}
+        for dimension in self.parents_first:
+            if self.is_active(dimension.name, chosen):
+                chosen[dimension.name] = choose(dimension)
+        return self.ordered(chosen)
+
+    def ordered(self, values: Mapping[str, Value]) -> Assignment:
+        """The same values in the order of the space."""
+        return {name: values[name] for name in self._order if name in values}
+
+    def contains(self, assignment: Assignment) -> bool:
+        """Whether this is a point: the active parameters and no other, each at a value of its."""
+        active = {d.name for d in self.dimensions if self.is_active(d.name, assignment)}
+        return active == set(assignment) and all(
+            self.dimension[name].place(value) is not None for name, value in assignment.items()
+        )
+
+    @cached_property
+    def parents_first(self) -> tuple[Dimension, ...]:
+        """The dimensions, each after the one that it depends on."""
+        found: list[Dimension] = []
+        waiting = [d for d in reversed(self.dimensions) if d.condition is None]
+        while waiting:
+            found.append(waiting.pop())
+            waiting += reversed(self._dependents[found[-1].name])
+        return tuple(found)
+
+    @cached_property
+    def _dependents(self) -> dict[str, list[Dimension]]:
+        """Which dimensions depend directly on each."""
+        found: dict[str, list[Dimension]] = {d.name: [] for d in self.dimensions}
+        for d in self.dimensions:
+            if d.condition is not None:
+                found[d.condition.parameter].append(d)
+        return found
 
     @cached_property
     def size(self) -> int | None:
         """How many points there are; None where a range is continuous."""
-        sizes = [d.size for d in self.dimensions]
-        if any(size is None for size in sizes):
+        if any(d.size is None for d in self.dimensions):
             return None
-        return math.prod(size for size in sizes if size is not None)
+        return math.prod(self._count[d.name] for d in self.dimensions if d.condition is None)
 
     @property
     def is_uniform(self) -> bool:
         """Whether the space is finite and all its points are equally likely."""
-        return self.size is not None and not any(d.is_log for d in self.dimensions)
+        return (
+            self.size is not None
+            and not self.is_conditional
+            and not any(d.is_log for d in self.dimensions)
+        )
 
     def point(self, index: int) -> Assignment:
         """The point of a place in the grid, in mixed radix: the last parameter varies fastest.
 
+        A parameter varies faster than the one that it depends on.
+
         Args:
             index: From 0 to ``size`` - 1.
         """
-        places: list[int] = []
-        for dimension in reversed(self.dimensions):
-            assert dimension.size is not None
-            index, place = divmod(index, dimension.size)
-            places.append(place)
-        return {
-            d.name: d.at(place) for d, place in zip(self.dimensions, reversed(places), strict=True)
-        }
+        point: Assignment = {}
+        self._spell([d for d in self.dimensions if d.condition is None], index, point)
+        return self.ordered(point)
 
     def from_units(self, units: Sequence[float]) -> Assignment:
         """Maps a point of the unit cube to a point of the space."""
-        return {d.name: d.from_unit(unit) for d, unit in zip(self.dimensions, units, strict=True)}
+        return self.assign(lambda d: d.from_unit(units[self._order[d.name]]))
+
+    @cached_property
+    def _count(self) -> dict[str, int]:
+        """How many points each dimension has together with all that depends on it."""
+        count: dict[str, int] = {}
+        for d in reversed(self.parents_first):
+            assert d.size is not None
+            branches = self._branches[d.name].values()
+            count[d.name] = d.size + sum(math.prod(count[c.name] for c in b) - 1 for b in branches)
+        return count
+
+    @cached_property
+    def _branches(self) -> dict[str, dict[int, list[Dimension]]]:
+        """For each dimension, the places on which others depend, in order, with those others."""
+        found: dict[str, dict[int, list[Dimension]]] = {}
+        for d in self.dimensions:
+            at: dict[int, list[Dimension]] = {}
+            for child in self._dependents[d.name]:
+                assert child.condition is not None
+                for value in child.condition.allowed:
+                    place = d.place(value)
+                    if place is not None:
+                        at.setdefault(place, []).append(child)
+            found[d.name] = dict(sorted(at.items()))
+        return found
+
+    def _spell(self, dimensions: Sequence[Dimension], index: int, point: Assignment) -> None:
+        """Writes the values of independent dimensions, and of what depends on them."""
+        for d in reversed(dimensions):
+            index, rest = divmod(index, self._count[d.name])
+            self._spell_one(d, rest, point)
+
+    def _spell_one(self, d: Dimension, index: int, point: Assignment) -> None:
+        behind = 0  # By how much the index runs ahead of the place.
+        for place, branch in self._branches[d.name].items():
+            if index < place + behind:
+                break
+            within = index - place - behind
+            width = math.prod(self._count[c.name] for c in branch)
+            if within < width:
+                point[d.name] = d.at(place)
+                self._spell(branch, within, point)
+                return
+            behind += width - 1
+        point[d.name] = d.at(index - behind)

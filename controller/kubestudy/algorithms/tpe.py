@@ -42,7 +42,13 @@ class TPE(SearchAlgorithm):
     def check(cls, space: SearchSpace) -> list[FieldError]:
         """Optuna is an extra of the Python package."""
         if importlib.util.find_spec("optuna") is not None:
-            return []
+            return [
+                FieldError(
+                    f"parameters[{i}].when", "TPE takes no conditional parameters yet; use Random"
+                )
+                for i, d in enumerate(space.dimensions)
+                if d.condition is not None
+            ]
         return [
             FieldError("algorithm.type", "TPE needs Optuna here: pip install 'kubestudy[optuna]'")
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -74,7 +75,22 @@ class When(ApiModel):
             "",
             "must have either values (numbers) or choices (strings)",
         ),
+        Rule(
+            "!has(self.values) || self.values.all(v, self.values.exists_one(w, w == v))",
+            lambda s: s.values is None or len(set(s.values)) == len(s.values),
+            "values",
+            "must not hold a number twice",
+        ),
     )
+
+    @property
+    def allowed(self) -> Sequence[Value]:
+        """The values of the other parameter at which this one is active."""
+        return self.values or self.choices or ()
+
+    def holds(self, assignment: Assignment) -> bool:
+        """Whether the other parameter is active itself, and has one of these values."""
+        return self.parameter in assignment and assignment[self.parameter] in self.allowed
 
 
 def _whole(number: float) -> bool:

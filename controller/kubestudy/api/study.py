@@ -468,6 +468,16 @@ class StudySpec(ApiModel):
     )
     trial: TrialTemplate = Field(description="What runs a trial.")
 
+    rules: ClassVar = (
+        Rule(
+            "self.parameters.all(p, !has(p.when) ||"
+            " self.parameters.exists(q, q.name == p.when.parameter))",
+            lambda s: all(p.when is None or p.when.parameter in s.parameter for p in s.parameters),
+            "parameters",
+            "when.parameter must be the name of another parameter of this Study",
+        ),
+    )
+
     @property
     def parameter(self) -> dict[str, Parameter]:
         """The parameters by name."""

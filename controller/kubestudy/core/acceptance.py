@@ -21,6 +21,7 @@ from kubestudy.api.study import (
 )
 from kubestudy.api.validation import FieldError
 from kubestudy.core import placeholders
+from kubestudy.core.space_acceptance import space_problems
 
 # What users of other tools write; any other ${...} is a shell's, and none of our business.
 _ALMOST_PARAMETERS = ("trialParameters", "parameter", "params", "param")
@@ -41,7 +42,10 @@ def problems(study: Study) -> list[FieldError]:
         Errors with the whole path of the field; empty where the Study is accepted.
     """
     spec = study.spec
-    found = [*_not_built_yet(spec), *_algorithm(spec), *_placeholders(spec), *_pod(spec)]
+    of_space = list(space_problems(spec))
+    # No algorithm is asked about a space that makes no sense.
+    of_algorithm = [] if of_space else list(_algorithm(spec))
+    found = [*_not_built_yet(spec), *of_space, *of_algorithm, *_placeholders(spec), *_pod(spec)]
     return [FieldError(f"spec.{e.field}", e.message) for e in found]
 
 
@@ -65,9 +69,6 @@ def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
         )
     if spec.constraints:
         yield FieldError("constraints", later)
-    for i, parameter in enumerate(spec.parameters):
-        if parameter.when:
-            yield FieldError(f"parameters[{i}].when", later)
     if spec.algorithm.resource:
         yield FieldError("algorithm.resource", later)
     if spec.algorithm.synchronous is not None:
