@@ -97,6 +97,7 @@ def begun(namespace: Namespace) -> Namespace:
     [
         ("parameters", [{"name": "x", "values": [1, 2]}]),
         ("objectives", [{"metric": "loss", "direction": "Minimize"}]),
+        ("constraints", [{"metric": "latency", "max": 10}]),
         ("algorithm", {"type": "Random"}),
         ("algorithm", {"seed": 3}),
         ("crossValidation", {"folds": 3}),

@@ -51,7 +51,9 @@ def test_get_gives_objects_as_the_api_has_them(here: Invoke) -> None:
 
 def test_top_ranks_trials(here: Invoke) -> None:
     lines = here("top", "grid").stdout.splitlines()
-    assert lines[0].split() == ["TRIAL", "STATE", "ACCURACY", "LR", "BATCH", "EPOCHS", "DURATION"]
+    heading = ["TRIAL", "RANK", "STATE", "ACCURACY", "LR", "BATCH", "EPOCHS", "DURATION"]
+    assert lines[0].split() == heading
+    assert [line.split()[1] for line in lines[1:6]] == ["1", "1", "1", "4", "4"]
     assert [line.split()[0] for line in lines[1:4]] == ["grid-5", "grid-11", "grid-17"]
     assert len(lines) == 19
     limited = here("top", "grid", "--limit", "3")

@@ -400,7 +400,7 @@ class FakeCluster:
 
     def read_log(self, pod: Object) -> None:
         """The controller reads all that a pod said; only an ended one is read to its end."""
-        report = RunReport(curve_metric="accuracy")
+        report = RunReport.of(["accuracy"])
         reader = LineReader(self.study.spec)
         for line in self.logs[pod["metadata"]["uid"]]:
             observation = reader.read(line)

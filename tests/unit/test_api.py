@@ -69,6 +69,11 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (dependent(parameter="r", values=[1]), "spec.parameters", "when.parameter must be the name"),
     ({"constraints": [{"metric": "m"}]}, "spec.constraints[0]", "needs min, max or both"),
     (
+        {"constraints": [{"metric": "m", "min": 2, "max": 1}]},
+        "spec.constraints[0].min",
+        "must not be above max",
+    ),
+    (
         {"algorithm": {"type": "A", "resource": {"name": "r", "min": 3, "max": 3}}},
         "spec.algorithm.resource.min",
         "must be below max",

@@ -95,7 +95,7 @@ ODD_REPORTS = {
 @pytest.mark.parametrize("state", [RunState.RUNNING, S])
 @pytest.mark.parametrize("name", ODD_REPORTS)
 def test_a_status_can_be_stored_whatever_was_reported(name: str, state: RunState) -> None:
-    said = RunReport(curve_metric="accuracy")
+    said = RunReport.of(["accuracy"])
     for observation in ODD_REPORTS[name]:
         said.add(observation)
     many = {f"w{i}": MetricTrack(1, 1, 1, None) for i in range(200)}
@@ -119,7 +119,7 @@ def test_a_status_can_be_stored_whatever_was_reported(name: str, state: RunState
     ],
 )
 def test_the_strategy_says_which_value_counts(strategy: str, direction: str, value: int) -> None:
-    said = RunReport(curve_metric="accuracy")
+    said = RunReport.of(["accuracy"])
     for v in (1, 5, 3):
         said.add(Observation({"accuracy": v}))
     said.close(None)

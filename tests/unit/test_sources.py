@@ -215,7 +215,7 @@ def test_nothing_raises(text: str) -> None:
 
 
 def told(*observations: Observation, curve: str = "accuracy") -> RunReport:
-    report = RunReport(curve_metric=curve)
+    report = RunReport.of([curve])
     for o in observations:
         report.add(o)
     return report

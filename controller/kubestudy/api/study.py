@@ -23,6 +23,7 @@ METRIC_NAME = r"^[A-Za-z_][A-Za-z0-9_./\-]*$"
 DURATION = r"^([0-9]+(d|h|m|s))+$"
 MAX_PARALLELISM = 1000
 MAX_TRIALS = 100_000
+MAX_FRONT = 100
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _LONGEST = 100 * 365 * 86400
@@ -70,7 +71,9 @@ class Objective(ApiModel):
     )
     direction: Direction = Field(description="Maximize or Minimize.")
     target: JsonNumber | None = Field(
-        default=None, description="The Study ends as soon as a trial reaches this value."
+        default=None,
+        description="The Study ends as soon as a trial reaches this value; with several objectives,"
+        " as soon as one trial reaches all targets that are set.",
     )
     strategy: Strategy = Field(
         default=Strategy.LAST,
@@ -101,6 +104,12 @@ class MetricConstraint(ApiModel):
             lambda s: s.min is not None or s.max is not None,
             "",
             "needs min, max or both",
+        ),
+        Rule(
+            "!(has(self.min) && has(self.max)) || self.min <= self.max",
+            lambda s: s.min is None or s.max is None or s.min <= s.max,
+            "min",
+            "must not be above max",
         ),
     )
 
@@ -428,13 +437,15 @@ class StudySpec(ApiModel):
     objectives: list[Objective] = Field(
         min_length=1,
         max_length=3,
-        description="What to optimise; several make a Pareto front.",
+        description="What to optimise; several make a Pareto front, whose best trial by the first"
+        " objective is status.best.",
         json_schema_extra=list_map("metric"),
     )
     constraints: list[MetricConstraint] | None = Field(
         default=None,
         max_length=8,
-        description="Bounds on metrics; a trial beyond them is not feasible.",
+        description="Bounds on metrics. A trial whose last value is beyond one (with"
+        " cross-validation: the mean over folds) is not feasible: it is never the best.",
         json_schema_extra=list_map("metric"),
     )
     parameters: list[Parameter] = Field(
@@ -488,6 +499,12 @@ class StudySpec(ApiModel):
         """The first objective, which decides what is best."""
         return self.objectives[0]
 
+    @property
+    def owed(self) -> list[str]:
+        """The metrics that every trial must report: of its objectives, then of its constraints."""
+        named = [*self.objectives, *(self.constraints or ())]
+        return list(dict.fromkeys(n.metric for n in named))
+
 
 class TrialCounts(ApiModel):
     """How many trials there are, by what became of them."""
@@ -531,6 +548,21 @@ class BestTrial(ApiModel):
     )
 
 
+class Hypervolume(ApiModel):
+    """How good a whole Pareto front is, in one number."""
+
+    value: JsonNumber = Field(
+        description="The volume between the front and the reference point, in the product of the"
+        " objectives' units. It is comparable only for the same reference point."
+    )
+    reference: list[MetricValue] = Field(
+        max_length=3,
+        description="The reference point: for each objective the worst value seen so far, and a"
+        " tenth of the range seen so far beyond it.",
+        json_schema_extra=list_map("metric"),
+    )
+
+
 class GpuSeconds(ApiModel):
     """What the runs cost."""
 
@@ -559,12 +591,20 @@ class StudyStatus(ApiModel):
     progress: str | None = Field(
         default=None, max_length=64, description="Finished trials out of all, such as 12/18."
     )
-    best: BestTrial | None = Field(default=None, description="The best trial so far.")
+    best: BestTrial | None = Field(
+        default=None,
+        description="The best feasible trial so far; with several objectives, the one on the Pareto"
+        " front that is best by the first.",
+    )
     pareto_front: list[BestTrial] | None = Field(
         default=None,
-        max_length=100,
-        description="With several objectives: the trials that no other beats in all of them.",
+        max_length=MAX_FRONT,
+        description="With several objectives: the feasible trials that no other dominates, the best"
+        " by the first objective first. Of a larger front, those that stand for all of it.",
         json_schema_extra=list_map("trial"),
+    )
+    hypervolume: Hypervolume | None = Field(
+        default=None, description="With several objectives: how much the Pareto front dominates."
     )
     gpu_seconds: GpuSeconds | None = Field(default=None, description="GPU-seconds used and saved.")
     start_time: Time | None = Field(default=None, description="When the Study was accepted.")
@@ -608,7 +648,7 @@ class Study(ApiModel):
                     f"(has(self.spec.{field}) ? has(oldSelf.spec.{field}) &&"
                     f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
                 )
-                for field in ("algorithm", "crossValidation")
+                for field in ("constraints", "algorithm", "crossValidation")
             ),
         )
     )

@@ -86,6 +86,12 @@ class Run(ApiModel):
         description="The values that it gave.",
         json_schema_extra=list_map("metric"),
     )
+    constraints: list[MetricValue] | None = Field(
+        default=None,
+        max_length=8,
+        description="The last values of the constrained metrics.",
+        json_schema_extra=list_map("metric"),
+    )
 
 
 class TrialStatus(ApiModel):
@@ -103,6 +109,16 @@ class TrialStatus(ApiModel):
         max_length=3,
         description="The values of the objectives, once the trial has finished.",
         json_schema_extra=list_map("metric"),
+    )
+    constraints: list[MetricValue] | None = Field(
+        default=None,
+        max_length=8,
+        description="The values of the constrained metrics, once the trial has finished.",
+        json_schema_extra=list_map("metric"),
+    )
+    feasible: bool | None = Field(
+        default=None,
+        description="With constraints: whether the trial keeps to all of them.",
     )
     metrics: list[MetricSummary] | None = Field(
         default=None,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
 from kubestudy.api import manifests
+from kubestudy.api.study import BestTrial, Direction, Study
 from kubestudy.cli.errors import NotFound
+from kubestudy.cli.outcomes import front_rows
 from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import bold, columns, echo
-from kubestudy.cli.views import arguments, in_order, study_story
+from kubestudy.cli.views import arguments, counts, in_order, study_story
 
 
 @click.command()
@@ -22,22 +25,29 @@ from kubestudy.cli.views import arguments, in_order, study_story
     default="text",
     help="Format; args is what to paste after a training command.  [default: text]",
 )
+@click.option("--by", metavar="METRIC", help="With several objectives: the best by this one.")
 @where_options
-def best(study: str, output: str, where: Where) -> None:
+def best(study: str, output: str, by: str | None, where: Where) -> None:
     """Show the best trial so far and its parameters.
+
+    With several objectives: the Pareto front, or the trial on it that is best by one of them, the
+    first where none is named.
 
     \b
       kubestudy best mrpc
       kubestudy best mrpc -o json | jq .parameters
       python train.py $(kubestudy best mrpc -o args)
+      kubestudy best mrpc --by latency -o args
     """  # noqa: D301
     source = where.source(study)
     found = source.study(study)
     winner = found.status.best if found.status else None
     if winner is None:
-        raise NotFound(
-            "best trial", f"{source.where(found)}: none has finished yet; {study_story(found)}"
-        )
+        none = "none is feasible" if counts(found).succeeded else "none has finished yet"
+        raise NotFound("best trial", f"{source.where(found)}: {none}; {study_story(found)}")
+    front = (found.status.pareto_front if found.status else None) or []
+    if by is not None:
+        winner = _best_by(found, by, front or [winner])
     match output:
         case "args":
             echo(arguments(found, winner.parameters))
@@ -45,8 +55,26 @@ def best(study: str, output: str, where: Where) -> None:
             echo(json.dumps(winner.to_json(), indent=2, ensure_ascii=False))
         case "yaml":
             echo(manifests.dump(winner.to_json()).rstrip())
+        case _ if front and by is None:
+            echo(f"The Pareto front of {found.metadata.name}:")
+            echo(columns(front_rows(found, front), indent="  "))
         case _:
-            rows = [[bold(v.metric), f"{v.value}"] for v in winner.objectives]
+            rows = [
+                [bold(v.metric), str(v.value) + (f" ±{v.std}" if v.std is not None else "")]
+                for v in winner.objectives
+            ]
             rows += [[n, p.text(v)] for n, p, v in in_order(found, winner.parameters)]
             echo(f"{bold(winner.trial)} is the best trial of {found.metadata.name}:")
             echo(columns(rows, indent="  "))
+
+
+def _best_by(study: Study, metric: str, front: Sequence[BestTrial]) -> BestTrial:
+    places = [i for i, o in enumerate(study.spec.objectives) if o.metric == metric]
+    if not places:
+        known = ", ".join(o.metric for o in study.spec.objectives)
+        raise click.BadParameter(
+            f"{metric!r} is no objective; there are {known}", param_hint="--by"
+        )
+    (place,) = places
+    sign = -1 if study.spec.objectives[place].direction == Direction.MAXIMIZE else 1
+    return min(front, key=lambda b: sign * b.objectives[place].value)

@@ -8,8 +8,9 @@ import click
 
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Study
+from kubestudy.api.study import MetricValue, Study
 from kubestudy.api.trial import Trial
+from kubestudy.cli.outcomes import aims, bounded, feasibility, front_rows, metrics_text, ranks_of
 from kubestudy.cli.source import Told, Where, study_or_trial, where_options
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
 from kubestudy.cli.views import arguments, counts, duration, in_order, study_state, study_story, why
@@ -30,7 +31,11 @@ def describe(name: str, where: Where) -> None:
     source = where.source(name)
     study, trial = study_or_trial(source, name)
     place, told = source.where(study), source.events(study, trial)
-    lines = _trial(study, trial, place) if trial else _study(study, place)
+    if trial:
+        place_of = ranks_of(study, source.trials(study)).get(trial.metadata.name)
+        lines = _trial(study, trial, place, place_of)
+    else:
+        lines = _study(study, place)
     status = (trial or study).status
     conditions = _conditions((status.conditions if status else None) or ())
     for line in (*lines, *conditions, *_events(told)):
@@ -40,8 +45,7 @@ def describe(name: str, where: Where) -> None:
 def _study(study: Study, place: str) -> Iterator[str]:
 
     spec, status, tally = study.spec, study.status, counts(study)
-    objective, budget, trial = spec.objective, spec.budget, spec.trial
-    target = f", until {number(objective.target)}" if objective.target is not None else ""
+    budget, trial, validation = spec.budget, spec.trial, spec.cross_validation
     seed = f", seed {status.seed}" if status and status.seed is not None else ""
     limits = [
         f"{budget.parallelism} at once",
@@ -59,7 +63,9 @@ def _study(study: Study, place: str) -> Iterator[str]:
         ("Where", place),
         ("State", f"{state(study_state(study))}: {study_story(study)}"),
         ("Algorithm", f"{spec.algorithm.type}{seed}"),
-        ("Objective", f"{objective.direction.lower()} {objective.metric}{target}"),
+        ("Objective", aims(study)),
+        *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
+        *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
         ("Budget", ", ".join(limits)),
         ("Trial", f"{command}, {trial.gpus} GPUs" if trial.gpus else command),
         ("Progress", f"{progress}" + (f": {', '.join(told)}" if told else "")),
@@ -75,12 +81,17 @@ def _study(study: Study, place: str) -> Iterator[str]:
 
     yield columns(([p.name, _range(p)] for p in spec.parameters), indent="  ")
     if status and status.best:
-        value = status.best.objectives[0]
-        yield f"Best:        {status.best.trial} with {value.metric} {number(value.value)}"
+        yield f"Best:        {status.best.trial} with {metrics_text(status.best.objectives)}"
         yield f"  {arguments(study, status.best.parameters)}"
+    if status and status.pareto_front:
+        yield "Pareto front:"
+        yield columns(front_rows(study, status.pareto_front), indent="  ")
+    if status and status.hypervolume:
+        reference = metrics_text(status.hypervolume.reference)
+        yield f"Hypervolume: {number(status.hypervolume.value)}, up to {reference}"
 
 
-def _trial(study: Study, trial: Trial, place: str) -> Iterator[str]:
+def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator[str]:
 
     status = trial.status
     story = ": ".join(filter(None, (state(trial.state), why(trial))))
@@ -89,13 +100,20 @@ def _trial(study: Study, trial: Trial, place: str) -> Iterator[str]:
         ("Study", f"{study.metadata.name} in {place}"),
         ("State", story),
         ("Duration", duration(trial)),
+        *([("Rank", str(rank))] if rank is not None else []),
+        *([("Feasible", known)] if (known := feasibility(trial)) else []),
     )
     yield "Parameters:"
     rows = [[n, p.text(v)] for n, p, v in in_order(study, trial.spec.parameters)]
     yield columns(rows, indent="  ")
     if status and status.objectives:
         yield "Objectives:"
-        yield columns(([o.metric, str(o.value)] for o in status.objectives), indent="  ")
+        yield columns(_values(status.objectives), indent="  ")
+    if status and status.constraints:
+        yield "Constraints:"
+        limits = {c.metric: bounded(c) for c in study.spec.constraints or ()}
+        rows = [[*row, limits.get(row[0], "")] for row in _values(status.constraints)]
+        yield columns(rows, indent="  ")
     if status and status.metrics:
         yield "Metrics:"
         rows = [["METRIC", "LATEST", "MIN", "MAX", "STEP", "REPORTS"]]
@@ -106,18 +124,24 @@ def _trial(study: Study, trial: Trial, place: str) -> Iterator[str]:
         yield columns(rows, indent="  ")
     if status and status.runs:
         yield "Runs:"
-        rows = [["RUN", "OUTCOME", "REASON", "NODE", "DURATION"]]
+        rows = [["RUN", "OUTCOME", "REASON", "OBJECTIVES", "NODE", "DURATION"]]
         rows += [
             [
                 r.job,
                 state(r.outcome),
                 r.reason or NONE,
+                metrics_text(r.objectives or ()) or NONE,
                 r.node or NONE,
                 span(r.start_time, r.completion_time),
             ]
             for r in status.runs
         ]
         yield columns(rows, indent="  ")
+
+
+def _values(values: Sequence[MetricValue]) -> list[list[str]]:
+    """Values in full, with the standard deviation over folds where there is one."""
+    return [[v.metric, str(v.value), f"±{v.std}" if v.std is not None else ""] for v in values]
 
 
 def _range(parameter: Parameter) -> str:

@@ -11,9 +11,11 @@ import click
 
 from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
-from kubestudy.api.trial import Trial
+from kubestudy.api.trial import Trial, TrialStatus
+from kubestudy.cli.outcomes import ranks_of
 from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.views import in_order, reason
+from kubestudy.core.ranking import volumes
 
 
 @click.command()
@@ -30,8 +32,13 @@ from kubestudy.cli.views import in_order, reason
 def export(study: str, output: str, where: Where) -> None:
     """Write all trials of a Study as CSV or JSON lines, every number in full.
 
-    Columns: trial, index, state, reason, parameters.NAME, objectives.NAME, metrics.NAME (the value
-    reported last), startTime, completionTime, durationSeconds, gpuSeconds, runs.
+    Columns: trial, index, state, reason, rank (1 is the best, equal trials share one; with several
+    objectives 1 is the Pareto front), feasible, parameters.NAME, objectives.NAME, metrics.NAME (the
+    value reported last), startTime, completionTime, durationSeconds, gpuSeconds, runs.
+
+    With cross-validation also std.NAME and folds.FOLD.NAME; objectives.NAME is their mean. With
+    constraints, constraints.NAME. With several objectives, hypervolume: that of all trials which
+    have ended up to this one, from the reference point of status.hypervolume.
 
     \b
       kubestudy export mrpc > mrpc.csv
@@ -39,7 +46,16 @@ def export(study: str, output: str, where: Where) -> None:
     """  # noqa: D301
     source = where.source(study)
     found = source.study(study)
-    records = [_record(found, trial) for trial in source.trials(found)]
+    trials = source.trials(found)
+    places = ranks_of(found, trials)
+    records = [_record(found, t, places.get(t.metadata.name)) for t in trials]
+    if len(found.spec.objectives) > 1:
+        ended = sorted(
+            (i for i, t in enumerate(trials) if t.finished), key=lambda i: _end(trials[i])
+        )
+        course = volumes([trials[i] for i in ended], found.spec)
+        for i, volume in zip(ended, course, strict=True):
+            records[i]["hypervolume"] = volume
     if output == "jsonl":
         for record in records:
             click.echo(json.dumps(record, ensure_ascii=False))
@@ -57,8 +73,14 @@ _SECTIONS = (
     "index",
     "state",
     "reason",
+    "rank",
+    "feasible",
     "parameters",
     "objectives",
+    "std",
+    "folds",
+    "constraints",
+    "hypervolume",
     "metrics",
     "startTime",
     "completionTime",
@@ -68,7 +90,12 @@ _SECTIONS = (
 )
 
 
-def _record(study: Study, trial: Trial) -> dict[str, Any]:
+def _end(trial: Trial) -> tuple[str, int]:
+    ended = trial.status.completion_time if trial.status else None
+    return (rfc3339(ended) if ended else "", trial.spec.index)
+
+
+def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
 
     status = trial.status
     start = status.start_time if status else None
@@ -79,8 +106,12 @@ def _record(study: Study, trial: Trial) -> dict[str, Any]:
         "index": trial.spec.index,
         "state": trial.state,
         "reason": reason(trial)[0],
+        "rank": rank,
+        **({"feasible": status.feasible if status else None} if study.spec.constraints else {}),
         **{f"parameters.{n}": p.typed(v) for n, p, v in in_order(study, trial.spec.parameters)},
         **{f"objectives.{o.metric}": trial.value(o.metric) for o in study.spec.objectives},
+        **(_of_folds(status) if status and study.spec.cross_validation else {}),
+        **{f"constraints.{c.metric}": c.value for c in (status and status.constraints) or ()},
         **{f"metrics.{m.metric}": m.latest for m in (status.metrics if status else None) or ()},
         "startTime": rfc3339(start) if start else None,
         "completionTime": rfc3339(end) if end else None,
@@ -88,3 +119,11 @@ def _record(study: Study, trial: Trial) -> dict[str, Any]:
         "gpuSeconds": sum(r.gpu_seconds for r in runs),
         "runs": len(runs),
     }
+
+
+def _of_folds(status: TrialStatus) -> dict[str, float | None]:
+    told: dict[str, float | None] = {f"std.{o.metric}": o.std for o in status.objectives or ()}
+    for run in status.runs or ():
+        for value in run.objectives or ():
+            told[f"folds.{run.fold}.{value.metric}"] = value.value
+    return told

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kubestudy.api.study import Study
 from kubestudy.api.trial import SUCCEEDED, Trial
-from kubestudy.cli.tables import echo, number, one_line
+from kubestudy.cli.outcomes import feasibility, objective_text
+from kubestudy.cli.tables import echo, one_line
 from kubestudy.cli.views import assignment, counts, duration, headline, total, why
 from kubestudy.local.engine import Moment
 
@@ -48,8 +49,10 @@ def _line(study: Study, trial: Trial, place: int) -> str:
     wanted = total(study) or (counts(study).created if study.ended else None)
     number_of = f"{place:>{len(str(wanted))}}/{wanted}" if wanted else str(place)
     if trial.state == SUCCEEDED:
-        metrics = (o.metric for o in study.spec.objectives)
-        what = " ".join(f"{m}={number(trial.value(m))}" for m in metrics)
+        metrics = [o.metric for o in study.spec.objectives]
+        what = " ".join(f"{m}={objective_text(trial, m)}" for m in metrics)
+        if feasibility(trial) == "no":
+            what += " (not feasible)"
     else:
         what = f"{trial.state.lower()}: {why(trial)}"
     parameters = assignment(study, trial.spec.parameters)

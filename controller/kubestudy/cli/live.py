@@ -12,8 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from kubestudy.api.study import Study
 from kubestudy.api.trial import FAILED, PENDING, RUNNING, Trial
-from kubestudy.cli.tables import number, short, span
+from kubestudy.cli.outcomes import folds_done, front_rows, with_deviation
+from kubestudy.cli.tables import columns, number, short, span
 from kubestudy.cli.views import (
     assignment,
     counts,
@@ -31,6 +33,7 @@ from kubestudy.core.status import duration_text
 from kubestudy.local.engine import Moment
 
 _FAILURES = 3
+_FRONT = 5
 # Lines of the screen that are no running trials.
 _OTHER_LINES = 12
 
@@ -127,25 +130,32 @@ def _running(moment: Moment, room: int) -> RenderableType | None:
     at_work = [t for t in moment.trials if t.state in (RUNNING, PENDING)]
     if not at_work:
         return None
-    metric = study.spec.objective.metric
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
     table.add_column("trial", no_wrap=True, style="cyan")
-    table.add_column(metric, justify="right", no_wrap=True)
+    for objective in study.spec.objectives:
+        table.add_column(objective.metric, justify="right", no_wrap=True)
+    if study.spec.cross_validation:
+        table.add_column("folds", justify="right", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("for", justify="right", no_wrap=True)
     for name in study.spec.parameter:
         table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis", ratio=1)
     for t in at_work[:room]:
-        table.add_row(t.metadata.name, *_now(t, metric), *_values(moment, t))
+        table.add_row(t.metadata.name, *_now(study, t), *_values(moment, t))
     if len(at_work) > room:
         table.add_row(f"and {len(at_work) - room} more", style="dim")
     return table
 
 
-def _now(trial: Trial, metric: str) -> tuple[str | Text, str, str]:
+def _now(study: Study, trial: Trial) -> list[str | Text]:
+    """A running trial's values, folds that are done, step and time, as far as there are any."""
+    objectives, validation = study.spec.objectives, study.spec.cross_validation
+    done = [f"{folds_done(trial)}/{validation.folds}"] if validation else []
     if trial.state == PENDING:
-        return Text(reason(trial)[0].lower() or "starting", style="dim"), "", ""
-    return number(latest(trial, metric)), number(step(trial)), duration(trial)
+        story = Text(reason(trial)[0].lower() or "starting", style="dim")
+        return [story, *[""] * (len(objectives) - 1), *done, "", ""]
+    values = [number(latest(trial, o.metric)) for o in objectives]
+    return [*values, *done, number(step(trial)), duration(trial)]
 
 
 def _values(moment: Moment, trial: Trial) -> list[str]:
@@ -157,15 +167,18 @@ def _values(moment: Moment, trial: Trial) -> list[str]:
 def _best(moment: Moment) -> RenderableType:
     best = moment.study.status.best if moment.study.status else None
     if best is None:
-        return Text("no trial has finished yet", style="dim")
-    value = best.objectives[0]
-    return Text.assemble(
-        ("★ best  ", "bold green"),
-        (best.trial, "bold"),
-        f"  {value.metric} ",
-        (number(value.value), "bold green"),
-        f"  {assignment(moment.study, best.parameters)}",
-    )
+        done = counts(moment.study).succeeded
+        return Text(f"no trial {'is feasible' if done else 'has finished'} yet", style="dim")
+    line = Text.assemble(("★ best  ", "bold green"), (best.trial, "bold"))
+    for value in best.objectives:
+        line.append(f"  {value.metric} ").append(with_deviation(value), "bold green")
+    line.append(f"  {assignment(moment.study, best.parameters)}")
+    front = (moment.study.status.pareto_front if moment.study.status else None) or []
+    if len(front) < 2:
+        return line
+    shown = columns(front_rows(moment.study, front[:_FRONT]))
+    more = f"  and {len(front) - _FRONT} more" if len(front) > _FRONT else ""
+    return Group(line, Text(f"Pareto front{more}", style="dim"), Text(shown))
 
 
 def _failed(moment: Moment) -> RenderableType | None:

@@ -6,17 +6,10 @@ from collections.abc import Sequence
 
 from kubestudy.api.study import Study
 from kubestudy.api.trial import FAILED, Trial
+from kubestudy.cli.outcomes import front_rows, metrics_text
 from kubestudy.cli.program import program_name
-from kubestudy.cli.tables import bold, columns, number, span, state
-from kubestudy.cli.views import (
-    arguments,
-    counts,
-    ranked,
-    study_state,
-    study_story,
-    trial_rows,
-    why,
-)
+from kubestudy.cli.tables import bold, columns, span, state
+from kubestudy.cli.views import arguments, counts, ranked, study_state, study_story, trial_rows, why
 
 TOP = 10
 _FAILURES = 3
@@ -52,11 +45,15 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
         parts.append("\n".join(lines))
     best = status.best if status else None
     if best:
-        value = best.objectives[0]
         parts.append(
-            f"Best: {bold(best.trial)} with {value.metric} {bold(number(value.value))}\n"
+            f"Best: {bold(best.trial)} with {metrics_text(best.objectives)}\n"
             f"  {arguments(study, best.parameters)}"
         )
+    front = (status.pareto_front if status else None) or []
+    if len(front) > 1:
+        shown = columns(front_rows(study, front[:TOP]), indent="  ")
+        more = f" (the first {TOP} of {len(front)})" if len(front) > TOP else ""
+        parts.append(f"Pareto front{more}:\n{shown}")
     following = f"best {name} -o args" if best else f"describe {name}"
     parts.append(f"Results: {where}\nNext:    {program_name()} {following}{flags}")
     return "\n\n".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kubestudy.cli.outcomes import ranks_of
 from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import columns, echo, note
 from kubestudy.cli.views import ranked, trial_rows
@@ -16,8 +17,10 @@ from kubestudy.cli.views import ranked, trial_rows
 def top(study: str, limit: int | None, where: Where) -> None:
     """List the trials of a Study, the best first.
 
-    After those that gave a value come the trials at work, those to come, and those that were
-    stopped or failed. Numbers have four digits here; `export` writes all of them.
+    Equal trials share a rank. With several objectives, rank 1 is the Pareto front. Trials that
+    break a constraint come after all others that gave a value, then the trials at work, those to
+    come, and those that were stopped or failed. Numbers have four digits here; `export` writes all
+    of them.
 
     \b
       kubestudy top mrpc
@@ -26,9 +29,10 @@ def top(study: str, limit: int | None, where: Where) -> None:
     source = where.source(study)
     found = source.study(study)
     trials = ranked(found, source.trials(found))
+    places = ranks_of(found, trials)
     if not trials:
         note(f"{study} has no trials yet")
         return
-    echo(columns(trial_rows(found, trials[:limit])))
+    echo(columns(trial_rows(found, trials[:limit], places)))
     if limit is not None and len(trials) > limit:
         note(f"{len(trials) - limit} more trials")

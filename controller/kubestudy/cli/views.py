@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from kubestudy.api.meta import condition
 from kubestudy.api.parameters import Assignment, Parameter, Value
 from kubestudy.api.study import Study, TrialCounts
 from kubestudy.api.trial import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
+from kubestudy.cli.outcomes import aims, bounded, feasibility, objective_text, ranks_of
 from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
 from kubestudy.core.status import duration_text
 
@@ -68,13 +69,13 @@ def total(study: Study) -> int | None:
 
 def headline(study: Study) -> str:
     """What a Study does, in one line."""
-    spec, objective = study.spec, study.spec.objective
-    target = f" to {number(objective.target)}" if objective.target is not None else ""
-    size = total(study)
+    spec, size = study.spec, total(study)
     trials = f", {size} trials" if size else ""
+    folds = f" of {spec.cross_validation.folds} folds" if spec.cross_validation else ""
+    bounds = f" with {', '.join(map(bounded, spec.constraints))}" if spec.constraints else ""
     return (
-        f"{spec.algorithm.type} search{trials}, {spec.budget.parallelism} at once,"
-        f" {objective.direction.lower()} {objective.metric}{target}"
+        f"{spec.algorithm.type} search{trials}{folds}, {spec.budget.parallelism} at once,"
+        f" {aims(study)}{bounds}"
     )
 
 
@@ -108,40 +109,52 @@ def _phase(study: Study) -> str:
 
 def ranked(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     """Trials, the best first, then those at work, those to come and those that gave nothing."""
-    objective = study.spec.objective
+    objective, places = study.spec.objective, ranks_of(study, trials)
     sign = -1.0 if objective.direction == "Maximize" else 1.0
 
-    def key(trial: Trial) -> tuple[int, float, int]:
-        value = trial.value(objective.metric)
-        return _ORDER.index(trial.state), sign * value if value is not None else 0, trial.spec.index
+    def key(trial: Trial) -> tuple[int, int, float, int]:
+        place, value = places.get(trial.metadata.name, 0), trial.value(objective.metric)
+        order = _ORDER.index(trial.state)
+        return order, place, sign * value if value is not None else 0, trial.spec.index
 
     return sorted(trials, key=key)
 
 
-def trial_rows(study: Study, trials: Sequence[Trial]) -> list[list[str]]:
-    """The table of trials, in the order given."""
+def trial_rows(
+    study: Study, trials: Sequence[Trial], places: Mapping[str, int] | None = None
+) -> list[list[str]]:
+    """The table of trials, in the order given, and with their ranks where those are given."""
     spec = study.spec
     metrics = [o.metric for o in spec.objectives]
+    bounds = [c.metric for c in spec.constraints or () if c.metric not in metrics]
     names = list(spec.parameter)
     heading = [
         "TRIAL",
+        *(["RANK"] if places is not None else []),
         "STATE",
         *(m.upper() for m in metrics),
+        *(m.upper() for m in bounds),
+        *(["FEASIBLE"] if spec.constraints else []),
         *(n.upper() for n in names),
         "DURATION",
     ]
     rows = [heading]
     for t in trials:
-        values = [number(t.value(m)) for m in metrics]
+        values = [objective_text(t, m) for m in metrics]
         if t.state in (RUNNING, PENDING):
             # What a trial has reported so far is not its value yet.
             values = [dim(v) if (v := number(latest(t, m))) != NONE else v for m in metrics]
+        limited = {v.metric: v.value for v in (t.status.constraints if t.status else None) or ()}
+        values += [number(limited.get(m)) for m in bounds]
+        if spec.constraints:
+            values.append(feasibility(t) or NONE)
         word = state(t.state)
         if t.state in (FAILED, STOPPED, PENDING) and (cause := reason(t)[0]) not in ("", t.state):
             word += f" ({cause})"
         rows.append(
             [
                 t.metadata.name,
+                *([str(places.get(t.metadata.name, NONE))] if places is not None else []),
                 word,
                 *values,
                 *(_cell(spec.parameter[n], t.spec.parameters) for n in names),

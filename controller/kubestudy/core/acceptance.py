@@ -63,12 +63,6 @@ def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
 
 def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
     later = "is not supported by this version of kubestudy; leave it out"
-    if len(spec.objectives) > 1:
-        yield FieldError(
-            "objectives", "several objectives are not supported by this version; give one"
-        )
-    if spec.constraints:
-        yield FieldError("constraints", later)
     if spec.algorithm.resource:
         yield FieldError("algorithm.resource", later)
     if spec.algorithm.synchronous is not None:

@@ -37,6 +37,8 @@ from kubestudy.core.plan import (
     SuspendRun,
     WriteTrialStatus,
 )
+from kubestudy.core.ranking import violations
+from kubestudy.core.results import new_best
 from kubestudy.core.status import count, study_status, wanted_trials
 from kubestudy.core.trials import Progress, follow, stop
 
@@ -211,6 +213,7 @@ def _observed(t: Progress, study: Study) -> Observed:
         t.trial.spec.parameters,
         known if len(known) == len(values) else None,
         t.state == FAILED,
+        violations=violations(t.status, study.spec),
     )
 
 
@@ -253,11 +256,8 @@ def _tell(plan: Plan, study: Study, status: StudyStatus) -> None:
             plan.events.append(Event(c.reason, c.message, warning=c.type == "Failed"))
         elif c.type == "Suspended":
             plan.events.append(Event(c.reason, f"the Study is {c.reason.lower()}"))
-    if status.best and (before.best is None or before.best.trial != status.best.trial):
-        value = status.best.objectives[0]
-        plan.events.append(
-            Event("NewBest", f"{status.best.trial} has {value.metric} = {value.value:g}")
-        )
+    if (news := new_best(before, status)) is not None:
+        plan.events.append(news)
 
 
 def _tidy(snapshot: Snapshot) -> Plan:

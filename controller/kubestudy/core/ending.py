@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from kubestudy.api.study import Study, TrialCounts, parse_duration
 from kubestudy.api.trial import SUCCEEDED
+from kubestudy.core.ranking import is_feasible
 from kubestudy.core.trials import Progress
 
 FIRST_FAILURES = 5
@@ -60,16 +61,8 @@ def ending(
             good=False,
             at_once=True,
         )
-    objective = study.spec.objective
-    for t in trials:
-        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
-        if value is not None and objective.reached(value):
-            return Ending(
-                "GoalReached",
-                f"trial {t.trial.metadata.name} reached {objective.metric} = {value:g}"
-                f" (target {objective.target:g})",
-                at_once=True,
-            )
+    if (reached := _goal(study, trials)) is not None:
+        return Ending("GoalReached", reached, at_once=True)
     if budget.timeout and now >= started + parse_duration(budget.timeout):
         return Ending("TimeoutReached", f"budget.timeout of {budget.timeout} is over", at_once=True)
     if budget.max_gpu_hours is not None and gpus:
@@ -111,6 +104,21 @@ def gpu_seconds(trials: Sequence[Progress], gpus: int, now: datetime | None = No
             if now and facts.started:
                 used += gpus * max(timedelta(), now - facts.started).total_seconds()
     return used
+
+
+def _goal(study: Study, trials: Sequence[Progress]) -> str | None:
+    """Which trial reached all targets that are set; None where none has, or there are none."""
+    aims = [o for o in study.spec.objectives if o.target is not None]
+    if not aims:
+        return None
+    for t in trials:
+        if t.state != SUCCEEDED or not is_feasible(t.status, study.spec):
+            continue
+        values = [(o, t.status.value(o.metric)) for o in aims]
+        if all(v is not None and o.reached(v) for o, v in values):
+            told = [f"{o.metric} = {v:g} (target {o.target:g})" for o, v in values]
+            return f"trial {t.trial.metadata.name} reached {' and '.join(told)}"
+    return None
 
 
 def _last_failure(trials: Sequence[Progress]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -133,6 +134,7 @@ class RunReport:
 
     Attributes:
         curve_metric: The metric whose course is kept.
+        owed: The metrics that are kept even beyond the number of others that is.
         metrics: What was seen of each metric, by name.
         curve: (step, value) of ``curve_metric``, thinned to at most ``MAX_POINTS``.
         not_finite: The first metric that was NaN or infinite, with its value and step.
@@ -145,6 +147,7 @@ class RunReport:
     """
 
     curve_metric: str | None = None
+    owed: frozenset[str] = frozenset()
     metrics: dict[str, MetricTrack] = field(default_factory=dict)
     curve: list[tuple[float, float]] = field(default_factory=list)
     not_finite: tuple[str, float, float | None] | None = None
@@ -157,6 +160,11 @@ class RunReport:
     _last_seq: int = -1
     _stride: int = 1
     _seen: int = 0
+
+    @classmethod
+    def of(cls, owed: Sequence[str]) -> RunReport:
+        """An empty report of a run that owes these metrics, the first objective's first."""
+        return cls(owed[0], frozenset(owed))
 
     def add(self, observation: Observation) -> None:
         """Takes one report; one that was taken before (by its number) is not counted again."""
@@ -192,9 +200,7 @@ class RunReport:
                 if known is not None and newer:
                     known.add(track.latest, track.step)
                     known.min, known.max = min(known.min, track.min), max(known.max, track.max)
-                elif known is None and (
-                    len(self.metrics) < MAX_METRICS or name == self.curve_metric
-                ):
+                elif known is None and (len(self.metrics) < MAX_METRICS or name in self.owed):
                     self.metrics[name] = track
 
     def _track(self, name: str, value: float, step: float | None) -> None:
@@ -204,7 +210,7 @@ class RunReport:
         track = self.metrics.get(name)
         if track is not None:
             track.add(value, step)
-        elif len(self.metrics) < MAX_METRICS or name == self.curve_metric:
+        elif len(self.metrics) < MAX_METRICS or name in self.owed:
             self.metrics[name] = MetricTrack(value, value, value, step)
         else:
             self.dropped += 1

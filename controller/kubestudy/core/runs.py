@@ -109,14 +109,20 @@ def follow_run(
         progress.report = RunReport(complete=True, problem=lost_log)
     report = progress.report
     if report is not None and report.complete:
-        verdict = judge(facts, report, [o.metric for o in spec.objectives])
+        verdict = judge(facts, report, spec.owed)
         _close(progress, facts, verdict, gpus)
         if verdict.remedy is None and progress.record is not None:
             values = [
                 MetricValue(metric=o.metric, value=objective_value(o, report))
                 for o in spec.objectives
             ]
-            progress.record = progress.record.model_copy(update={"objectives": values})
+            bounded = [
+                MetricValue(metric=c.metric, value=report.metrics[c.metric].latest)
+                for c in spec.constraints or ()
+            ]
+            progress.record = progress.record.model_copy(
+                update={"objectives": values, "constraints": bounded or None}
+            )
     return progress
 
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from kubestudy.api.study import (
     MAX_TRIALS,
-    BestTrial,
     GpuSeconds,
     Study,
     StudyStatus,
@@ -16,7 +15,8 @@ from kubestudy.api.study import (
 from kubestudy.api.trial import FAILED, RUNNING, STOPPED, SUCCEEDED
 from kubestudy.core.conditions import said
 from kubestudy.core.ending import Ending, gpu_seconds
-from kubestudy.core.trials import Progress, leader
+from kubestudy.core.results import results_of
+from kubestudy.core.trials import Progress
 
 
 def count(trials: Sequence[Progress]) -> TrialCounts:
@@ -30,18 +30,6 @@ def count(trials: Sequence[Progress]) -> TrialCounts:
         succeeded=finished[SUCCEEDED],
         failed=finished[FAILED],
         stopped=finished[STOPPED],
-    )
-
-
-def best(study: Study, trials: Sequence[Progress]) -> BestTrial | None:
-    """The trial with the best value of the first objective; of equals, the earliest."""
-    winner = leader(trials, study.spec.objective)
-    if winner is None:
-        return None
-    return BestTrial(
-        trial=winner.trial.metadata.name,
-        objectives=winner.status.objectives or [],
-        parameters=winner.trial.spec.parameters,
     )
 
 
@@ -77,7 +65,7 @@ def study_status(
     total = wanted_trials(study, size)
     if total is not None and total > MAX_TRIALS:
         total = None  # a space so large is as good as endless
-    top = best(study, trials)
+    results = results_of(trials, study.spec)
     over = end is not None and counts.finished == counts.created and not busy
     if over and end is not None and end.good and not counts.succeeded:
         end = Ending("TrialsFailed", f"{end.message}, and no trial succeeded", good=False)
@@ -101,9 +89,8 @@ def study_status(
     tally = (
         f"{counts.finished} of {total if total is not None else 'any number of'} trials finished"
     )
-    if top:
-        value = top.objectives[0]
-        tally += f"; best {value.metric} {value.value:g} in {top.trial}"
+    if results.text:
+        tally += f"; {results.text}"
     if over and end is not None:
         message = f"{end.message}; {tally}"
         conditions = said(conditions, "Progressing", False, end.reason, message, now, generation)
@@ -130,7 +117,9 @@ def study_status(
         seed=seed,
         trials=counts,
         progress=f"{counts.finished}/{total if total is not None else '-'}",
-        best=top,
+        best=results.best,
+        pareto_front=results.front,
+        hypervolume=results.hypervolume,
         gpu_seconds=GpuSeconds(used=round(gpu_seconds(trials, 0))),
         start_time=started,
         completion_time=completed if over else None,

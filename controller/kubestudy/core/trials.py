@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import MetricValue, Objective, StudySpec
+from kubestudy.api.study import MetricValue, StudySpec
 from kubestudy.api.trial import (
     FAILED,
     MAX_METRICS,
@@ -28,6 +28,7 @@ from kubestudy.core.facts import RunFacts, RunKey, RunReport
 from kubestudy.core.failures import Remedy
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
+from kubestudy.core.ranking import is_feasible
 from kubestudy.core.runs import RunProgress, follow_run, recorded
 
 STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
@@ -134,24 +135,16 @@ def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime
     _finish(progress, STOPPED, reason, message, now)
 
 
-def leader(trials: Sequence[Progress], objective: Objective) -> Progress | None:
-    """The trial that succeeded with the best value; of equals, the earliest."""
-    best: Progress | None = None
-    best_value = 0.0
-    for t in trials:
-        value = t.status.value(objective.metric) if t.state == SUCCEEDED else None
-        if value is not None and (best is None or objective.better(value, best_value)):
-            best, best_value = t, value
-    return best
-
-
 def values_so_far(progress: Progress) -> list[MetricValue] | None:
     """Mean and standard deviation of each objective over the folds that are done."""
-    done = [r for r in progress.status.runs or () if r.objectives]
-    if not done:
-        return None
+    done = [r.objectives for r in progress.status.runs or () if r.objectives]
+    return over_folds(done) if done else None
+
+
+def over_folds(of_folds: Sequence[Sequence[MetricValue]]) -> list[MetricValue]:
+    """Mean and standard deviation of each metric, from the values of each fold."""
     values = []
-    for of_metric in zip(*(r.objectives or () for r in done), strict=True):
+    for of_metric in zip(*of_folds, strict=True):
         numbers = [v.value for v in of_metric]
         mean = math.fsum(numbers) / len(numbers)
         std = math.sqrt(math.fsum((n - mean) ** 2 for n in numbers) / len(numbers))
@@ -195,7 +188,7 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         return
     if all(run.succeeded for run in progress.runs):
         ends = [r.record.completion_time for r in progress.runs if r.record]
-        progress.status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
+        _conclude(progress, spec)
         latest = max((e for e in ends if e is not None), default=now)
         _finish(progress, SUCCEEDED, "Completed", "", now, latest)
         return
@@ -226,6 +219,16 @@ def _tell_of_gaps(progress: Progress, run: RunProgress, now: datetime) -> None:
     conditions = progress.status.conditions or ()
     conditions = said(conditions, OBSERVATIONS_COMPLETE, False, "ObservationsMissing", message, now)
     progress.status = progress.status.model_copy(update={"conditions": conditions})
+
+
+def _conclude(progress: Progress, spec: StudySpec) -> None:
+    """Writes down what all runs together gave, and whether that is feasible."""
+    status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
+    bounded = [r.constraints for r in status.runs or () if r.constraints]
+    if spec.constraints and bounded:
+        status = status.model_copy(update={"constraints": over_folds(bounded)})
+        status = status.model_copy(update={"feasible": is_feasible(status, spec)})
+    progress.status = status
 
 
 def _finish(
@@ -268,10 +271,10 @@ def _record(progress: Progress, run: Run) -> None:
 
 
 def _measure(progress: Progress, report: RunReport | None, spec: StudySpec) -> None:
-    """Writes down what was reported, the objectives first."""
+    """Writes down what was reported, first what every trial owes."""
     if report is None or not report.metrics:
         return
-    first = [o.metric for o in spec.objectives if o.metric in report.metrics]
+    first = [name for name in spec.owed if name in report.metrics]
     rest = sorted(set(report.metrics) - set(first))
     metrics = []
     for name in [*first, *rest][:MAX_METRICS]:

@@ -189,7 +189,7 @@ class Collector:
         study = self._study_of(key)
         if study is None:
             return None
-        new = PodLog(key, LineReader(study.spec), RunReport(study.spec.objective.metric))
+        new = PodLog(key, LineReader(study.spec), RunReport.of(study.spec.owed))
         with self._lock:
             return self._logs.setdefault(uid, new)
 
@@ -238,7 +238,7 @@ class Collector:
         study_name = (pod["metadata"].get("annotations") or {}).get(LABEL_STUDY, "")
         study = self._study_of((pod["metadata"]["namespace"], study_name))
         word = last_word(termination_message(pod))
-        owed = {o.metric for o in study.spec.objectives} if study else set()
+        owed = set(study.spec.owed) if study else set()
         return FINAL_TRIES if word and owed <= word.metrics.keys() else FINAL_TRIES_ALONE
 
     def _read(self, pod: Object, pod_log: PodLog, *, follow: bool) -> None:

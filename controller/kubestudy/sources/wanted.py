@@ -11,8 +11,7 @@ LOSS = "loss"
 
 def wanted(spec: StudySpec) -> frozenset[str]:
     """The metrics that a Study decides by: those of its objectives and of its constraints."""
-    asked_for = (*spec.objectives, *(spec.constraints or ()))
-    return frozenset(one.metric for one in asked_for)
+    return frozenset(spec.owed)
 
 
 def is_told(name: str, value: float, wanted: frozenset[str]) -> bool:

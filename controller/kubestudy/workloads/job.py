@@ -124,7 +124,7 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
         "KUBESTUDY_PARAMETERS": json.dumps(values, ensure_ascii=False),
         "KUBESTUDY_STUDY": study.metadata.name,
         "KUBESTUDY_TRIAL": trial.metadata.name,
-        "KUBESTUDY_OBJECTIVES": ",".join(o.metric for o in study.spec.objectives),
+        "KUBESTUDY_OBJECTIVES": ",".join(study.spec.owed),
         "KUBESTUDY_ATTEMPT": str(run.attempt),
     }
     if study.spec.cross_validation:
