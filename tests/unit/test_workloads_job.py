@@ -229,6 +229,38 @@ def test_a_value_comes_through_arguments_and_environment(value: str) -> None:
     assert kubelet_expands(argument, env(job)) == f"--x={value}"
 
 
+CONDITIONAL = [
+    {"name": "optim", "choices": ["sgd", "adam"]},
+    {"name": "momentum", "values": [0.8, 0.9], "when": {"parameter": "optim", "choices": ["sgd"]}},
+]
+
+
+def test_an_inactive_parameter_is_not_passed() -> None:
+    job = built({"optim": "adam"}, parameters=CONDITIONAL)
+    assert container(job)["args"] == ["--optim=adam"]
+    assert env(job)["KUBESTUDY_PARAMETERS"] == '{"optim": "adam"}'
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_argument_or_variable_that_names_an_inactive_parameter_is_left_out(whole: bool) -> None:
+    started: dict[str, Any] = {
+        "args": ["--o=${parameters.optim}", "--m=${parameters.momentum}", "last"],
+        "env": [
+            {"name": "O", "value": "${parameters.optim}"},
+            {"name": "M", "value": "${parameters.momentum}"},
+        ],
+    }
+    template = {"spec": {"containers": [{"name": "t", "image": "i"} | started]}}
+    spec = {"template": template} if whole else {"image": "i"} | started
+    adam = built({"optim": "adam"}, parameters=CONDITIONAL, trial=spec)
+    assert container(adam)["args"] == ["--o=adam", "last"]
+    assert env(adam)["O"] == "adam"
+    assert "M" not in env(adam)
+    sgd = built({"optim": "sgd", "momentum": 0.9}, parameters=CONDITIONAL, trial=spec)
+    assert container(sgd)["args"] == ["--o=sgd", "--m=0.9", "last"]
+    assert env(sgd)["M"] == "0.9"
+
+
 @pytest.mark.parametrize(
     ("parameter", "value", "whole", "text"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -70,6 +71,13 @@ def parse_study(document: Any) -> Study:
     if errors:
         raise InvalidObject(errors)
     return study
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Names the known word that is closest to a given one, in parentheses; empty if none is."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(given.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
 
 
 def _wrong_names(metadata: ObjectMeta) -> Iterator[FieldError]:

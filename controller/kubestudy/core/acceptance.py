@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,12 +18,10 @@ from kubestudy.api.study import (
     Study,
     StudySpec,
 )
-from kubestudy.api.validation import FieldError
+from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
+from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.space_acceptance import space_problems
-
-# What users of other tools write; any other ${...} is a shell's, and none of our business.
-_ALMOST_PARAMETERS = ("trialParameters", "parameter", "params", "param")
 
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
@@ -45,7 +42,13 @@ def problems(study: Study) -> list[FieldError]:
     of_space = list(space_problems(spec))
     # No algorithm is asked about a space that makes no sense.
     of_algorithm = [] if of_space else list(_algorithm(spec))
-    found = [*_not_built_yet(spec), *of_space, *of_algorithm, *_placeholders(spec), *_pod(spec)]
+    found = [
+        *_not_built_yet(spec),
+        *of_space,
+        *of_algorithm,
+        *placeholder_problems(spec),
+        *_pod(spec),
+    ]
     return [FieldError(f"spec.{e.field}", e.message) for e in found]
 
 
@@ -86,7 +89,7 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     if kind is None:
         yield FieldError(
             "algorithm.type",
-            f"unknown algorithm {algorithm.type!r}{_did_you_mean(algorithm.type, available())};"
+            f"unknown algorithm {algorithm.type!r}{did_you_mean(algorithm.type, available())};"
             f" this version has {', '.join(available())}",
         )
         return
@@ -115,35 +118,6 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
             f"{algorithm.type} never ends by itself on this search space; set maxTrials, timeout"
             " or maxGPUHours",
         )
-
-
-def _placeholders(spec: StudySpec) -> Iterator[FieldError]:
-    known = set(spec.parameter)
-    for field, template in _templates(spec):
-        for name in placeholders.names(template):
-            prefix, dot, plain = name.partition(".")
-            if prefix in _ALMOST_PARAMETERS and dot:
-                yield FieldError(
-                    field, f"unknown placeholder ${{{name}}}; write ${{parameters.{plain}}}"
-                )
-            elif prefix == "parameters" and dot and plain not in known:
-                yield FieldError(
-                    field,
-                    f"placeholder ${{{name}}} names no parameter{_did_you_mean(plain, known)};"
-                    f" there are {', '.join(spec.parameter)}",
-                )
-
-
-def _templates(spec: StudySpec) -> Iterator[tuple[str, Any]]:
-    """The parts of a Study that may hold placeholders, with their paths."""
-    trial = spec.trial
-    for field in ("command", "args"):
-        for i, text in enumerate(getattr(trial, field) or ()):
-            yield f"trial.{field}[{i}]", text
-    for i, variable in enumerate(trial.env or ()):
-        yield f"trial.env[{i}].value", variable.value
-    yield "trial.resources", trial.resources
-    yield "trial.template", trial.template
 
 
 def _pod(spec: StudySpec) -> Iterator[FieldError]:
@@ -233,9 +207,3 @@ def _scripts(texts: list[str]) -> Iterator[int]:
         word += word < len(texts) and texts[word] == "--"
         if is_script and word < len(texts):
             yield word
-
-
-def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(given.lower(), by_lower, n=1)
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""

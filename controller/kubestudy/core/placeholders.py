@@ -4,6 +4,9 @@ The template is parsed first, and a value goes in as a whole typed value. Where 
 all of a string, the string is replaced by the value itself, a number staying a number; within a
 longer string the value's text is put in. A value is never parsed again: not as YAML, not as
 a placeholder, and (see ``escape``) not as a reference to a variable by the kubelet.
+
+A conditional parameter that is not active has no value: an argument or a variable that names it is
+left out. Nowhere else may it be named.
 """
 
 from __future__ import annotations
@@ -33,6 +36,14 @@ def names(template: Any) -> Iterator[str]:
 def parameter_names(template: Any) -> set[str]:
     """Names the parameters that a template asks for."""
     return {n.removeprefix(_PREFIX) for n in names(template) if n.startswith(_PREFIX)}
+
+
+def without_inactive(
+    items: list[Any], values: Mapping[str, Value], space: Mapping[str, Parameter]
+) -> list[Any]:
+    """Leaves out the arguments or variables that name a parameter which is not active."""
+    inactive = set(space) - set(values)
+    return [item for item in items if not parameter_names(item) & inactive]
 
 
 def fill(

@@ -251,8 +251,13 @@ def _filled(
             result["spec"][kind] = [
                 {
                     field: placeholders.fill(
-                        value, values, space, for_container=field in started_with
+                        placeholders.without_inactive(value, values, space),
+                        values,
+                        space,
+                        for_container=True,
                     )
+                    if field in started_with and isinstance(value, list)
+                    else placeholders.fill(value, values, space)
                     for field, value in container.items()
                 }
                 for container in template["spec"][kind]
