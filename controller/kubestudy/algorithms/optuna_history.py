@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from kubestudy.algorithms.base import Observed
 from kubestudy.algorithms.space import Dimension, SearchSpace
@@ -114,7 +114,10 @@ class OptunaHistory:
         self._key = (parameters, seed, self._directions)
 
     def suggest(self, index: int, history: Sequence[Observed]) -> Assignment:
-        """Suggests the point of a trial from all other trials, sorted by index."""
+        """Suggests the point of a trial from all other trials, sorted by index.
+
+        Trials of other Studies that it starts from have indexes below 0.
+        """
         # Taken out while it is worked with, so that no other thread has it at the same time.
         mirror = self._kept.pop(self._key, None)
         if mirror is None or not mirror.follow(history):
@@ -128,7 +131,11 @@ class OptunaHistory:
 
 
 class _Mirror:
-    """An Optuna study that holds a history."""
+    """An Optuna study that holds a history.
+
+    Optuna's storage lets no finished trial change, but a trial that was stopped at a rung may go
+    on. So each trial is written anew as a whole whenever anything about it has changed.
+    """
 
     def __init__(self, space: SearchSpace, directions: Sequence[Direction]):
         import optuna
@@ -138,6 +145,7 @@ class _Mirror:
         self._study = optuna.create_study(
             directions=["maximize" if d == Direction.MAXIMIZE else "minimize" for d in directions]
         )
+        self._storage = cast("optuna.storages.InMemoryStorage", self._study._storage)
         self._known: list[Observed] = []
 
     def follow(self, history: Sequence[Observed]) -> bool:
@@ -145,15 +153,16 @@ class _Mirror:
         if len(history) < len(self._known):
             return False
         for number, (known, now) in enumerate(zip(self._known, history, strict=False)):
-            if known == now:
+            if known is now or known == now:
                 continue
-            over = known.values is not None or known.failed
-            if over or (known.index, known.assignment) != (now.index, now.assignment):
+            if (known.index, known.assignment) != (now.index, now.assignment):
                 return False
-            self._finish(number, now)
+            self._known[number] = now
+            self._write(number)
         for new in history[len(self._known) :]:
-            self._study.add_trial(self._frozen(new))
             self._known.append(new)
+            self._storage.create_new_trial(self._study._study_id)
+            self._write(len(self._known) - 1)
         return True
 
     def ask(self, index: int, sampler: optuna.samplers.BaseSampler) -> Assignment:
@@ -162,30 +171,41 @@ class _Mirror:
         trial = self._study.ask({name: axis.distribution for name, axis in self._axes.items()})
         point = {name: axis.value(trial.params[name]) for name, axis in self._axes.items()}
         self._known.append(Observed(index, point))
+        # As a study built anew would have it, without what the sampler noted on the trial.
+        self._write(trial.number)
         return point
 
-    def _finish(self, number: int, observed: Observed) -> None:
-        from optuna.trial import TrialState
-
-        storage, study_id = self._study._storage, self._study._study_id
-        storage.set_trial_state_values(
-            storage.get_trial_id_from_study_id_trial_number(study_id, number),
-            TrialState.FAIL if observed.values is None else TrialState.COMPLETE,
-            observed.values,
+    def _write(self, number: int) -> None:
+        frozen = self._frozen(self._known[number])
+        frozen.number = number
+        frozen._trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+            self._study._study_id, number
         )
-        self._known[number] = observed
+        self._storage._set_trial(frozen._trial_id, frozen)
 
     def _frozen(self, observed: Observed) -> optuna.trial.FrozenTrial:
+        """A trial as Optuna writes it down.
+
+        One that has reached a rung is a pruned one, whether it was stopped there or goes on: Optuna
+        ranks those by how far they came and by their last value. As a running one it would
+        count as poor without regard to its value, and whether it goes on at this moment says
+        nothing about its parameters.
+        """
         from optuna.trial import TrialState, create_trial
 
+        rungs = observed.rungs if len(self._study.directions) == 1 else ()
         state = TrialState.RUNNING
         if observed.values is not None:
             state = TrialState.COMPLETE
         elif observed.failed:
             state = TrialState.FAIL
+        elif rungs:
+            state = TrialState.PRUNED
         return create_trial(
             state=state,
             values=observed.values,
             params={n: self._axes[n].internal(v) for n, v in observed.assignment.items()},
             distributions={n: self._axes[n].distribution for n in observed.assignment},
+            intermediate_values=dict(rungs),
+            constraints={str(i): v for i, v in enumerate(observed.violations)},
         )
