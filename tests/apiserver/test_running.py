@@ -166,9 +166,10 @@ def test_what_was_cut_off_is_run_again(namespace: Namespace) -> None:
     assert (count(done, "succeeded"), count(done, "failed")) == (2, 0)
     assert lives == {"preempted": 2, "interrupted": 2}
     preempted, interrupted = namespace.trials("cut")
-    # The Job itself replaces a pod that the cluster took; an interrupted run gets another Job.
-    assert [r["attempt"] for r in preempted["status"]["runs"]] == [0]
-    assert [r["attempt"] for r in interrupted["status"]["runs"]] == [0, 1]
+    for cut_short, reason in ((preempted, "Preempted"), (interrupted, "Interrupted")):
+        first, second = cut_short["status"]["runs"]
+        assert (first["reason"], second["reason"]) == (reason, "Completed")
+        assert (first["attempt"], second["attempt"]) == (0, 1)
 
 
 @pytest.mark.parametrize(("limit", "failures"), [(2, 3), (None, 5)])

@@ -143,7 +143,7 @@ class FakeCluster:
         for pod in seen["pods"].values():
             pods_of.setdefault(pod["metadata"]["ownerReferences"][0]["uid"], []).append(pod)
         runs = [
-            jobs_of.observe(job, pods_of.get(job["metadata"]["uid"], []))
+            jobs_of.observe(job, pods_of.get(job["metadata"]["uid"], []), self.now)
             for job in seen["jobs"].values()
         ]
         uid = seen["study"].metadata.uid
@@ -289,7 +289,7 @@ class FakeCluster:
         """Whether a Job has, or will have, a pod at work."""
         if job_ended(job) or job["spec"].get("suspend"):
             return False
-        return not any(is_over(p) and not is_disrupted(p) for p in self.pods_of(job))
+        return not any(is_over(p) for p in self.pods_of(job))
 
     def pods_of(self, job: Object) -> list[Object]:
         uid = job["metadata"].get("uid")
@@ -317,12 +317,13 @@ class FakeCluster:
             job["status"].pop("startTime", None)
             return
         job["status"].setdefault("startTime", self.seconds)
-        phases = [p["status"]["phase"] for p in pods if not is_disrupted(p)]
+        phases = [p["status"]["phase"] for p in pods]
         limit = job["spec"].get("activeDeadlineSeconds")
         if "Succeeded" in phases:
             self._end(job, "Complete", None)
         elif "Failed" in phases:
-            self._end(job, "Failed", "BackoffLimitExceeded")
+            taken = any(is_disrupted(p) for p in pods)
+            self._end(job, "Failed", "PodFailurePolicy" if taken else "BackoffLimitExceeded")
         elif limit is not None and self.seconds - job["status"]["startTime"] >= limit:
             self._end(job, "Failed", "DeadlineExceeded")
             for pod in pods:
@@ -485,10 +486,13 @@ class FakeCluster:
                     self.end_pod(pod, 1 if fails else code)
                 self.read_log(pod)
             self.seconds += 3
-            quiet = not plan.actions and plan.status is None
-            idle = idle + 1 if quiet and before == self._everything() else 0
+            quiet = not plan.actions and plan.status is None and before == self._everything()
+            idle = idle + 1 if quiet else 0
             if idle > 3:
-                return
+                if plan.look_again is None:
+                    return
+                self.seconds += plan.look_again
+                idle = 0
         raise BrokenPromise(f"no rest after {rounds} rounds; the last plan was {plan}")
 
     def _everything(self) -> Any:

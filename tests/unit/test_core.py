@@ -45,7 +45,7 @@ LOST = RunReport(complete=True, problem="its pod is gone")
 VERDICTS: list[tuple[Any, RunReport, str, Remedy | None]] = [
     (facts(state=S), told(accuracy=1), "Completed", None),
     (facts(state=S), told(loss=1), "MetricMissing", Remedy.FAIL),
-    (facts(state=S), LOST, "MetricMissing", Remedy.FAIL),
+    (facts(state=S), LOST, "LogLost", Remedy.RETRY),
     (facts(state=S), NAN, "Diverged", Remedy.FAIL),
     (facts(state=F, exit_code=1), NAN, "Diverged", Remedy.FAIL),
     (facts(state=F, exit_code=1), told(accuracy=1), "Failed", Remedy.FAIL),
@@ -61,10 +61,12 @@ VERDICTS: list[tuple[Any, RunReport, str, Remedy | None]] = [
     (facts(state=F, exit_code=1), told("Interrupted"), "Interrupted", Remedy.RETRY),
     (facts(state=F, exit_code=1), told("Completed"), "Failed", Remedy.FAIL),
     (facts(state=F, exit_code=0, reason="Completed"), told(accuracy=1), "Failed", Remedy.FAIL),
-    (facts(state=F, exit_code=None, reason="Evicted"), told(), "Evicted", Remedy.RETRY),
-    (facts(state=F, exit_code=137, reason="Deleted"), told("Failed"), "Deleted", Remedy.RETRY),
+    (facts(state=F, exit_code=None, reason="Evicted"), told(), "Evicted", Remedy.REPLACE),
+    (facts(state=F, exit_code=137, reason="Deleted"), told("Failed"), "Deleted", Remedy.REPLACE),
     (facts(state=F, reason="DeadlineExceeded"), told(), "DeadlineExceeded", Remedy.FAIL),
-    (facts(state=F, exit_code=None, reason="BackoffLimitExceeded"), LOST, "Failed", Remedy.FAIL),
+    (facts(state=F, exit_code=None, reason="BackoffLimitExceeded"), LOST, "LogLost", Remedy.RETRY),
+    (facts(state=F, exit_code=None, reason="PodFailurePolicy"), LOST, "Disrupted", Remedy.REPLACE),
+    (facts(state=F, exit_code=128, reason="StartError"), told(), "Failed", Remedy.FAIL),
 ]
 
 

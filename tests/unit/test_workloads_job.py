@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from kubestudy.api.parameters import Parameter
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunKey, RunState
-from kubestudy.workloads.job import JobSettings, build, observe, termination_message
+from kubestudy.workloads.job import JobSettings, build, observe
+from kubestudy.workloads.pod import LOST_AFTER, STUCK_AFTER, termination_message
 from tests.unit.build import at, study, trial
 
 KEY = RunKey("demo-0", attempt=2)
+NOW = at(60)
 
 
 def built(point: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -74,10 +76,10 @@ def test_a_job_is_found_by_its_trial_and_never_retries_by_itself() -> None:
     assert job["spec"]["backoffLimit"] == 0
     assert job["spec"]["activeDeadlineSeconds"] == 5400
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
-    assert rule == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    assert rule == {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget"}]}
     labels = job["metadata"]["labels"]
     assert labels.items() <= job["spec"]["template"]["metadata"]["labels"].items()
-    facts = observe(job | {"status": {}}, [])
+    facts = observe(job | {"status": {}}, [], NOW)
     assert facts is not None
     assert facts.key == KEY
 
@@ -327,7 +329,11 @@ def terminated(code: int, reason: str = "Error", **more: Any) -> dict[str, Any]:
     return {"terminated": {"exitCode": code, "reason": reason} | times | more}
 
 
-DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+def disrupted(reason: str) -> list[dict[str, Any]]:
+    return [{"type": "DisruptionTarget", "status": "True", "reason": reason}]
+
+
+DISRUPTED = disrupted("EvictionByEvictionAPI")
 FAILED_JOB = says("Failed", "BackoffLimitExceeded")
 P, R, S, F = RunState.PENDING, RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED
 
@@ -345,7 +351,7 @@ SEEN = {
         job(),
         [pod("Pending", {"waiting": {"reason": "ImagePullBackOff"}})],
         P,
-        "ImagePullBackOff",
+        "ImagePullFailed",
         None,
     ),
     "runs": (job(), [pod("Running", {"running": {}})], R, None, None),
@@ -357,15 +363,115 @@ SEEN = {
     "disrupted": (
         job(),
         [pod("Failed", terminated(143), conditions=DISRUPTED, deleted=True)],
-        P,
-        "Disrupted",
+        F,
+        "Evicted",
         143,
     ),
-    "replaced": (
+    "disrupted, and done before": (
         job(),
-        [pod("Failed", terminated(143), conditions=DISRUPTED), pod("Pending", made=9, name="b")],
+        [pod("Succeeded", terminated(0, "Completed"), conditions=DISRUPTED)],
+        S,
+        None,
+        0,
+    ),
+    "disrupted, and gave in": (
+        job(),
+        [pod("Failed", terminated(0, "Completed"), conditions=DISRUPTED)],
+        F,
+        "Evicted",
+        0,
+    ),
+    "disrupted, on its way": (
+        job(),
+        [pod("Running", terminated(143), conditions=DISRUPTED, deleted=True, made=50)],
         P,
         None,
+        None,
+    ),
+    "preempted": (
+        job(),
+        [pod("Failed", conditions=disrupted("PreemptionByScheduler"))],
+        F,
+        "Preempted",
+        None,
+    ),
+    "tainted": (
+        job(),
+        [pod("Failed", conditions=disrupted("DeletionByTaintManager"))],
+        F,
+        "NodeLost",
+        None,
+    ),
+    "node pressure": (
+        job(),
+        [pod("Failed", reason="Evicted", conditions=disrupted("TerminationByKubelet"))],
+        F,
+        "Evicted",
+        None,
+    ),
+    "node shutdown": (
+        job(),
+        [
+            pod(
+                "Failed",
+                terminated(143),
+                reason="Terminated",
+                conditions=disrupted("TerminationByKubelet"),
+            )
+        ],
+        F,
+        "NodeShutdown",
+        143,
+    ),
+    "kubelet preempts": (job(), [pod("Failed", reason="Preempting")], F, "Preempted", None),
+    "own storage limit": (
+        job(),
+        [pod("Failed", reason="Evicted", message="Usage of EmptyDir volume exceeds the limit")],
+        F,
+        "StorageLimitExceeded",
+        None,
+    ),
+    "not admitted": (
+        job(),
+        [pod("Failed", reason="UnexpectedAdmissionError")],
+        F,
+        "NotAdmitted",
+        None,
+    ),
+    "no room on the node": (
+        job(),
+        [pod("Failed", reason="OutOfnvidia.com/gpu")],
+        F,
+        "NotAdmitted",
+        None,
+    ),
+    "node unknown": (job(), [pod("Unknown", {"running": {}})], F, "NodeLost", None),
+    "deleted after it failed": (
+        job(),
+        [pod("Failed", terminated(64), deleted=True, made=50)],
+        F,
+        "Error",
+        64,
+    ),
+    "invalid image": (
+        job(),
+        [pod("Pending", {"waiting": {"reason": "InvalidImageName"}})],
+        F,
+        "ImagePullFailed",
+        None,
+    ),
+    "scheduling gate": (
+        job(),
+        [pod("Pending", conditions=[says("PodScheduled", "SchedulingGated", "False")])],
+        P,
+        "SchedulingGated",
+        None,
+    ),
+    "taken away while nobody looked": (
+        job(says("Failed", "PodFailurePolicy")),
+        [],
+        F,
+        "PodFailurePolicy",
         None,
     ),
     "deadline": (
@@ -426,14 +532,70 @@ SEEN = {
 @pytest.mark.parametrize("name", SEEN)
 def test_a_run_is_seen(name: str) -> None:
     seen_job, pods, state, reason, code = SEEN[name]
-    facts = observe(seen_job, pods)
+    facts = observe(seen_job, pods, NOW)
     assert facts is not None
     assert (facts.state, facts.reason, facts.exit_code) == (state, reason, code)
-    assert observe(seen_job, pods[::-1]) == facts
+    assert observe(seen_job, pods[::-1], NOW) == facts
+
+
+def test_a_container_that_cannot_be_started_is_given_up_after_a_while() -> None:
+    waits = pod("Pending", {"waiting": {"reason": "ErrImagePull", "message": "no such tag"}})
+    before = observe(job(), [waits], NOW)
+    assert before is not None
+    assert before.message == "ErrImagePull: no such tag"
+    assert before.gives_up == at(1) + STUCK_AFTER
+    after = observe(job(), [waits], before.gives_up)
+    assert after is not None
+    assert (after.state, after.reason, after.message) == (F, "ImagePullFailed", before.message)
+    assert after.silent
+    # Its pod is still there: it holds the slot until it is stopped.
+    assert after.active
+    assert not after.at_rest
+
+
+def test_an_init_container_that_cannot_be_started_is_seen() -> None:
+    waits = pod("Pending", {"waiting": {"reason": "PodInitializing"}})
+    stuck = {"waiting": {"reason": "CreateContainerConfigError", "message": 'no secret "s"'}}
+    waits["status"]["initContainerStatuses"] = [{"name": "init", "state": stuck}]
+    facts = observe(job(), [waits], NOW)
+    assert facts is not None
+    assert (facts.state, facts.reason) == (P, "ContainerNotStarted")
+    assert "no secret" in facts.message
+
+
+def test_a_deleted_pod_that_does_not_go_is_on_a_lost_node() -> None:
+    gone = pod("Running", {"running": {"startedAt": "2026-01-01T00:00:05Z"}}, deleted=True, made=55)
+    facts = observe(job(), [gone], NOW)
+    assert facts is not None
+    assert (facts.state, facts.gives_up) == (R, at(55) + LOST_AFTER)
+    facts = observe(job(), [gone], facts.gives_up)
+    assert facts is not None
+    assert (facts.state, facts.reason, facts.ended) == (F, "NodeLost", at(55))
+    assert not facts.active
+    assert not facts.at_rest  # or the Job would make another pod one day
+
+
+def test_a_sidecar_that_lives_on_does_not_keep_a_run_at_work() -> None:
+    facts = observe(job(), [pod("Running", terminated(0, "Completed"))], NOW)
+    assert facts is not None
+    assert (facts.state, facts.exit_code, facts.ended) == (S, 0, at(40))
+    assert facts.lingering
+    assert facts.active
+    alone = pod("Running", terminated(0, "Completed"))
+    alone["status"]["containerStatuses"].pop(0)
+    facts = observe(job(), [alone], NOW)
+    assert facts is not None
+    assert facts.at_rest
+
+
+def test_a_sidecar_that_fails_takes_nothing_from_the_run() -> None:
+    facts = observe(job(FAILED_JOB), [pod("Failed", terminated(0, "Completed"))], NOW)
+    assert facts is not None
+    assert facts.state == S
 
 
 def test_times_and_places_are_seen() -> None:
-    facts = observe(job(), [pod("Failed", terminated(1))])
+    facts = observe(job(), [pod("Failed", terminated(1))], NOW)
     assert facts is not None
     assert (facts.created, facts.started, facts.ended) == (at(0), at(5), at(40))
     assert (facts.pod, facts.pod_uid, facts.node) == ("pod", "pod-uid", "n1")
@@ -442,7 +604,7 @@ def test_times_and_places_are_seen() -> None:
 def test_a_suspended_job_has_no_pod_and_holds_no_slot() -> None:
     held = job()
     held["spec"]["suspend"] = True
-    facts = observe(held, [pod("Running", {"running": {}})])
+    facts = observe(held, [pod("Running", {"running": {}})], NOW)
     assert facts is not None
     assert facts.suspended
     assert facts.pod is None
@@ -450,7 +612,7 @@ def test_a_suspended_job_has_no_pod_and_holds_no_slot() -> None:
 
 
 def test_a_job_on_its_way_out_still_holds_its_slot() -> None:
-    facts = observe(job(deletionTimestamp="2026-01-01T00:00:50Z"), [pod("Running")])
+    facts = observe(job(deletionTimestamp="2026-01-01T00:00:50Z"), [pod("Running")], NOW)
     assert facts is not None
     assert facts.deleting
     assert facts.active
@@ -459,7 +621,7 @@ def test_a_job_on_its_way_out_still_holds_its_slot() -> None:
 def test_a_job_of_somebody_else_is_not_ours() -> None:
     theirs = job()
     theirs["metadata"]["annotations"] = None
-    assert observe(theirs, []) is None
+    assert observe(theirs, [], NOW) is None
 
 
 def test_the_last_word_is_that_of_the_container_that_trains() -> None:
@@ -495,6 +657,6 @@ def test_a_program_without_a_last_word_is_quoted_by_its_log() -> None:
         },
         "spec": {},
     }
-    facts = observe(job, [pod])
+    facts = observe(job, [pod], NOW)
     assert facts is not None
     assert facts.message == "KeyError: 'label'"

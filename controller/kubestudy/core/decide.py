@@ -143,13 +143,15 @@ def _store(plan: Plan, trials: Sequence[Progress], now: datetime) -> None:
 
 def _stop_or_hold(plan: Plan, trials: Sequence[Progress], snapshot: Snapshot) -> None:
     """No run goes on for a trial that is finished or gone, nor in a Study that is suspended."""
-    current = {r.key for t in trials if not t.finished for r in t.runs}
+    current = {r.key for t in trials if not t.finished for r in t.runs if not r.succeeded}
     for facts in snapshot.runs:
-        if facts.ended_by_itself or facts.deleting:
+        if facts.gives_up is not None:
+            plan.within((facts.gives_up - snapshot.now).total_seconds())
+        if facts.at_rest:
             continue
         if facts.key not in current:
             plan.actions.append(StopRun(facts.key, facts.job))
-        elif snapshot.study.spec.suspend and not facts.suspended:
+        elif snapshot.study.spec.suspend and not (facts.suspended or facts.ended_by_itself):
             plan.actions.append(SuspendRun(facts.key, facts.job, suspend=True))
 
 
@@ -262,9 +264,7 @@ def _tell(plan: Plan, study: Study, status: StudyStatus) -> None:
 
 def _tidy(snapshot: Snapshot) -> Plan:
     """A Study that has ended leaves nothing running."""
-    return Plan(
-        [StopRun(f.key, f.job) for f in snapshot.runs if not (f.ended_by_itself or f.deleting)]
-    )
+    return Plan([StopRun(f.key, f.job) for f in snapshot.runs if not f.at_rest])
 
 
 def _refuse(study: Study, wrong: list[FieldError], now: datetime) -> Plan:

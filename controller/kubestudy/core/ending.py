@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kubestudy.api.meta import condition
 from kubestudy.api.study import Study, TrialCounts, parse_duration
-from kubestudy.api.trial import SUCCEEDED
+from kubestudy.api.trial import FAILED, SUCCEEDED
+from kubestudy.core.failures import USER_ERRORS
 from kubestudy.core.ranking import is_feasible
 from kubestudy.core.trials import Progress
 
 FIRST_FAILURES = 5
 """A Study fails when its first trials have all failed, this many, unless maxFailedTrials is set."""
+
+FIRST_ERRORS = 3
+"""As many are enough where they all failed by the same error of the user's, without a report."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,13 @@ def ending(
         return Ending(
             "TrialsFailed",
             f"the first {counts.failed} trials all failed" + _last_failure(trials),
+            good=False,
+            at_once=True,
+        )
+    if limit is None and not counts.succeeded and (why := _common_error(trials)):
+        return Ending(
+            "TrialsFailed",
+            f"the first {FIRST_ERRORS} trials all failed for the same reason: {why}",
             good=False,
             at_once=True,
         )
@@ -119,6 +132,24 @@ def _goal(study: Study, trials: Sequence[Progress]) -> str | None:
             told = [f"{o.metric} = {v:g} (target {o.target:g})" for o, v in values]
             return f"trial {t.trial.metadata.name} reached {' and '.join(told)}"
     return None
+
+
+def _common_error(trials: Sequence[Progress]) -> str | None:
+    """The error by which the first trials failed, where it is one that all will fail by."""
+    first = sorted(trials, key=lambda t: t.trial.spec.index)[:FIRST_ERRORS]
+    failures = [condition(t.status.conditions, FAILED) for t in first if t.state == FAILED]
+    kinds = {(c.reason, _kind(c.message)) for c in failures if c is not None}
+    if len(failures) < FIRST_ERRORS or len(kinds) > 1 or any(t.status.metrics for t in trials):
+        return None
+    known = failures[0]
+    if known is None or known.reason not in USER_ERRORS:
+        return None
+    return f"{known.reason}: {known.message}"
+
+
+def _kind(message: str) -> str:
+    """A message without the values in it."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\S*\d\S*", "", message)
 
 
 def _last_failure(trials: Sequence[Progress]) -> str:

@@ -49,6 +49,8 @@ class RunFacts:
         created: When its Job was made.
         started: When its container started.
         ended: When its container ended.
+        gives_up: When it will have failed if it does not get on; None where it may take its time.
+        lingering: Whether its pod is still there although the run has ended, and must be stopped.
     """
 
     key: RunKey
@@ -65,6 +67,8 @@ class RunFacts:
     created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    gives_up: datetime | None = None
+    lingering: bool = False
 
     @property
     def ended_by_itself(self) -> bool:
@@ -74,7 +78,20 @@ class RunFacts:
     @property
     def active(self) -> bool:
         """Whether the run holds a slot, or may do so at any moment."""
-        return not self.ended_by_itself and not self.suspended
+        if self.suspended or self.reason == "NodeLost":
+            return False  # what is on a lost node holds nothing that could be had
+        return self.lingering or not self.ended_by_itself
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing (more) to stop of it."""
+        return self.deleting or (self.ended_by_itself and not self.lingering)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has ended and there is nothing (more) of it that could be read."""
+        gone = self.pod_uid is None or self.started is None or self.reason == "NodeLost"
+        return self.ended_by_itself and gone
 
 
 @dataclass(frozen=True)

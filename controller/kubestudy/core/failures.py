@@ -1,4 +1,4 @@
-"""Why runs end badly, and what is done about it: one table."""
+"""Why runs end badly, and what is done about it: one table (docs/failures.md explains it)."""
 
 from __future__ import annotations
 
@@ -19,23 +19,39 @@ EXIT_REASONS = {
 }
 
 
-_SAYS_NOTHING = ("Error", "Completed", "BackoffLimitExceeded", "PodFailurePolicy")
+_SAYS_NOTHING = ("Error", "Completed", "BackoffLimitExceeded", "StartError")
 """Reasons that leave open why a pod failed; Completed is of a container beside one that failed."""
+
+USER_ERRORS = frozenset(
+    {"InvalidArgument", "DataUnavailable", "ImagePullFailed", "ContainerNotStarted"}
+)
+"""Reasons that, once they hold for the first trials, will hold for all."""
 
 
 class Remedy(Enum):
-    """What is done about a run that ended badly."""
+    """What is done about a run that ended badly.
+
+    Attributes:
+        FAIL: The trial has failed.
+        RETRY: It is run again, as often as ``trial.maxRetries`` allows.
+        REPLACE: It is run again and not counted: the cluster or a person took it away.
+    """
 
     FAIL = "fail"
     RETRY = "retry"
+    REPLACE = "replace"
 
 
 REMEDIES = {
     "Interrupted": Remedy.RETRY,
-    "Deleted": Remedy.RETRY,
-    "Evicted": Remedy.RETRY,
-    "Preempted": Remedy.RETRY,
-    "NodeLost": Remedy.RETRY,
+    "LogLost": Remedy.RETRY,
+    "Deleted": Remedy.REPLACE,
+    "Disrupted": Remedy.REPLACE,
+    "Evicted": Remedy.REPLACE,
+    "Preempted": Remedy.REPLACE,
+    "NodeLost": Remedy.REPLACE,
+    "NodeShutdown": Remedy.REPLACE,
+    "NotAdmitted": Remedy.REPLACE,
 }
 """By reason; a reason that is not here fails the trial."""
 
@@ -66,32 +82,38 @@ def judge(run: RunFacts, report: RunReport, wanted: list[str]) -> Verdict:
     if report.not_finite is not None:
         name, value, step = report.not_finite
         at = f" at step {step:g}" if step is not None else ""
-        return _bad("Diverged", f"metric {name} was {value}{at}")
+        return bad("Diverged", f"metric {name} was {value}{at}")
     if run.state == RunState.FAILED:
         reason = _reason(run, report)
         message = report.exit_message or run.message
         if not message and run.exit_code is not None:
             message = f"the container ended with exit code {run.exit_code}"
-        return _bad(reason, message)
+        return bad(reason, message)
     missing = [m for m in wanted if m not in report.metrics]
+    if missing and report.problem:
+        return bad("LogLost", f"{', '.join(missing)} may have been reported, but {report.problem}")
     if missing:
         seen = ", ".join(sorted(report.metrics)) or "none"
-        why = f"; {report.problem}" if report.problem else ""
-        return _bad(
+        return bad(
             "MetricMissing",
-            f"the trial ended without reporting {', '.join(missing)} (metrics seen: {seen}){why}",
+            f"the trial ended without reporting {', '.join(missing)} (metrics seen: {seen})",
         )
     return Verdict("Completed")
 
 
 def _reason(run: RunFacts, report: RunReport) -> str:
     # What the kubelet says of a container or pod outweighs what the container says of itself.
+    if run.reason == "PodFailurePolicy":
+        return "Disrupted"
     if run.reason and run.reason not in _SAYS_NOTHING:
         return run.reason
     if report.exit_reason and report.exit_reason != "Completed":
         return report.exit_reason
+    if run.exit_code is None and report.problem:
+        return "LogLost"
     return EXIT_REASONS.get(run.exit_code or 0, "Failed")
 
 
-def _bad(reason: str, message: str) -> Verdict:
+def bad(reason: str, message: str) -> Verdict:
+    """The verdict on a run that ended badly for this reason."""
     return Verdict(reason, message, REMEDIES.get(reason, Remedy.FAIL))

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 
 from kubestudy.api.study import Direction, MetricValue, Objective, Strategy, StudySpec
 from kubestudy.api.trial import FAILED, PENDING, RUNNING, SUCCEEDED, Run
+from kubestudy.core.accounts import carried
 from kubestudy.core.facts import RunFacts, RunKey, RunReport, RunState
-from kubestudy.core.failures import Remedy, Verdict, judge
+from kubestudy.core.failures import Verdict, bad, judge
 from kubestudy.core.names import job_name
+from kubestudy.core.retries import not_before
 
 # A state that passes within this time is not worth a write.
 SETTLED = timedelta(seconds=1)
@@ -29,6 +31,7 @@ class RunProgress:
         verdict: What became of it, if that was found out just now.
         report: What its pod reported, as far as it was read.
         settles: When what is seen now will be worth a write.
+        held_until: When it may be run again after it was cut off; None where it may at once.
     """
 
     key: RunKey
@@ -37,6 +40,7 @@ class RunProgress:
     verdict: Verdict | None = None
     report: RunReport | None = None
     settles: datetime | None = None
+    held_until: datetime | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -46,7 +50,7 @@ class RunProgress:
     @property
     def waits(self) -> bool:
         """Whether it could be started, or let go on, if there is a slot."""
-        if self.succeeded:
+        if self.succeeded or self.held_until is not None:
             return False
         return self.facts is None or (self.facts.suspended and not self.facts.deleting)
 
@@ -54,6 +58,11 @@ class RunProgress:
     def unread(self) -> bool:
         """Whether it has ended, but is not read to its end."""
         return not self.succeeded and self.facts is not None and self.facts.ended_by_itself
+
+    def hold(self, until: datetime | None, now: datetime) -> None:
+        """Lets the next attempt wait."""
+        if until is not None and until > now:
+            self.held_until = self.settles = until
 
     def next_attempt(self) -> None:
         """Makes the run that comes after this one the current one."""
@@ -96,21 +105,23 @@ def follow_run(
     facts = progress.facts
     if facts is None:
         if last is not None and open_:
-            gone = Verdict("Deleted", f"Job {last.job} was deleted", Remedy.RETRY)
+            gone = bad("Deleted", f"Job {last.job} was deleted")
             lost = RunFacts(key, last.job, RunState.FAILED, started=last.start_time, ended=now)
-            _close(progress, lost, gone, gpus)
+            _close(progress, lost, gone, last, gpus, now)
+        elif last is not None:
+            progress.hold(not_before(stored), now)
         return progress
     progress.report = reports.get(facts.pod_uid or "")
     if not facts.ended_by_itself:
-        _keep_up(progress, facts, gpus, now)
+        _keep_up(progress, facts, last, gpus, now)
         return progress
-    if facts.pod_uid is None:
-        lost_log = "its pod is gone, and its log with it"
+    if facts.silent and not (progress.report and progress.report.complete):
+        lost_log = "its pod is gone, and its log with it" if facts.pod_uid is None else None
         progress.report = RunReport(complete=True, problem=lost_log)
     report = progress.report
     if report is not None and report.complete:
         verdict = judge(facts, report, spec.owed)
-        _close(progress, facts, verdict, gpus)
+        _close(progress, facts, verdict, last, gpus, now)
         if verdict.remedy is None and progress.record is not None:
             values = [
                 MetricValue(metric=o.metric, value=objective_value(o, report))
@@ -126,10 +137,14 @@ def follow_run(
     return progress
 
 
-def _keep_up(progress: RunProgress, facts: RunFacts, gpus: int, now: datetime) -> None:
+def _keep_up(
+    progress: RunProgress, facts: RunFacts, last: Run | None, gpus: int, now: datetime
+) -> None:
     """Follows a run that has not ended; what lasts but a moment is left out."""
     if facts.suspended:
-        progress.record = recorded(facts, PENDING, "Suspended", gpus)
+        _write_down(
+            progress, recorded(replace(facts, ended=now), PENDING, "Suspended", gpus), last, gpus
+        )
         return
     running = facts.state == RunState.RUNNING
     since = (facts.started if running else facts.created) or now
@@ -137,14 +152,28 @@ def _keep_up(progress: RunProgress, facts: RunFacts, gpus: int, now: datetime) -
     if now < settles:
         progress.settles = settles
     elif running:
-        progress.record = recorded(facts, RUNNING, None, gpus)
+        _write_down(progress, recorded(facts, RUNNING, None, gpus), last, gpus)
     else:
-        progress.record = recorded(facts, PENDING, facts.reason, gpus)
+        _write_down(progress, recorded(facts, PENDING, facts.reason, gpus), last, gpus)
 
 
-def _close(progress: RunProgress, facts: RunFacts, verdict: Verdict, gpus: int) -> None:
+def _write_down(progress: RunProgress, record: Run, last: Run | None, gpus: int) -> None:
+    """Says what should be stored; what is stored of the same run is taken into account."""
+    same = last is not None and last.job == record.job
+    progress.record = carried(last, record, gpus) if last and same else record
+
+
+def _close(
+    progress: RunProgress,
+    facts: RunFacts,
+    verdict: Verdict,
+    last: Run | None,
+    gpus: int,
+    now: datetime,
+) -> None:
     outcome = SUCCEEDED if verdict.remedy is None else FAILED
-    progress.record = recorded(facts, outcome, verdict.reason, gpus)
+    ended = replace(facts, ended=facts.ended or now)
+    _write_down(progress, recorded(ended, outcome, verdict.reason, gpus), last, gpus)
     progress.verdict = verdict
 
 

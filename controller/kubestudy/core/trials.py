@@ -23,12 +23,13 @@ from kubestudy.api.trial import (
     Trial,
     TrialStatus,
 )
+from kubestudy.core.accounts import carried
 from kubestudy.core.conditions import said
 from kubestudy.core.facts import RunFacts, RunKey, RunReport
-from kubestudy.core.failures import Remedy
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 from kubestudy.core.ranking import is_feasible
+from kubestudy.core.retries import not_before, runs_again
 from kubestudy.core.runs import RunProgress, follow_run, recorded
 
 STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
@@ -67,7 +68,8 @@ class Progress:
         """Its runs that hold a slot; what is stopped with the trial is written down already."""
         if self.finished:
             return []
-        return [r.facts for r in self.runs if r.facts is not None and r.facts.active]
+        facts = [r.facts for r in self.runs if r.facts is not None]
+        return [f for f in facts if f.active and not f.ended_by_itself]
 
     @property
     def waiting(self) -> list[RunProgress]:
@@ -131,7 +133,9 @@ def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime
     for run in progress.runs:
         if run.facts is not None and not run.succeeded:
             ended = replace(run.facts, ended=run.facts.ended or now)
-            _record(progress, recorded(ended, STOPPED, reason, gpus))
+            stopped = recorded(ended, STOPPED, reason, gpus)
+            before = [r for r in progress.status.runs or () if r.job == stopped.job]
+            _record(progress, carried(before[0], stopped, gpus) if before else stopped)
     _finish(progress, STOPPED, reason, message, now)
 
 
@@ -174,12 +178,14 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         verdict = run.verdict
         if verdict is None or verdict.remedy is None:
             continue
-        if verdict.remedy == Remedy.RETRY and run.key.attempt < spec.trial.max_retries:
+        of_fold = [r for r in progress.status.runs or () if r.fold == run.key.fold]
+        if runs_again(verdict, of_fold[:-1], spec.trial.max_retries):
             cut_off = verdict.message or "the run was cut off"
             message = f"{verdict.reason}: {cut_off}; it is run again"
             _become(progress, PENDING, "Retrying", message, now)
             progress.events.append(Event("TrialRetried", f"{name}: {message}", True, name))
             run.next_attempt()
+            run.hold(not_before(of_fold), now)
             continue
         ended = run.facts.ended if run.facts and run.facts.ended else now
         text = f"{name}: {verdict.reason}: {verdict.message}"

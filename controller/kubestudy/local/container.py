@@ -14,7 +14,8 @@ from typing import Any
 from kubestudy.api.study import Study
 from kubestudy.core.decide import gpus_of
 from kubestudy.local.machine import Machine
-from kubestudy.workloads.job import CHECKPOINTS, DEFAULT_TRIAL_IMAGE, OUTPUTS, Manifest
+from kubestudy.workloads.job import CHECKPOINTS, DEFAULT_TRIAL_IMAGE, OUTPUTS
+from kubestudy.workloads.pod import Manifest
 
 TRIAL_PROGRAM = "kubestudy-trial"
 

@@ -40,7 +40,7 @@ from kubestudy.local import container, supervisor
 from kubestudy.local.machine import Machine
 from kubestudy.local.store import Folder
 from kubestudy.workloads import job as jobs
-from kubestudy.workloads.job import Manifest
+from kubestudy.workloads.pod import Manifest, moment
 
 DEFAULT_GRACE = 30.0
 _TAIL = 4096
@@ -302,7 +302,7 @@ class Processes:
     def _facts(self, run: Run) -> RunFacts:
         pod = run.pod
         facts: dict[str, Any] = {
-            "created": jobs.moment(run.job["metadata"]["creationTimestamp"]),
+            "created": moment(run.job["metadata"]["creationTimestamp"]),
             "deleting": run.deleting or (run.suspended and pod.alive),
             "suspended": run.suspended,
             "started": pod.started if pod.alive else None,

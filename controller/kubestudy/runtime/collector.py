@@ -23,7 +23,7 @@ from kubestudy.runtime.client import ApiError, KubeClient, Object
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
-from kubestudy.workloads.job import main_container, termination_message
+from kubestudy.workloads.pod import main_container, pod_ended, termination_message
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +145,9 @@ class Collector:
     def pod_changed(self, pod: Object) -> None:
         """Takes note of a pod: a new one is followed after a while, one that ended is read."""
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
-        phase = (pod.get("status") or {}).get("phase")
-        if phase in ("Succeeded", "Failed"):
+        if pod_ended(pod):
             self._ended.add(key)
-        elif phase == "Running":
+        elif (main_container(pod).get("state") or {}).get("running"):
             self._running.add(key, FOLLOW_AFTER)
 
     def report(self, pod_uid: str) -> RunReport | None:
@@ -195,7 +194,7 @@ class Collector:
 
     def _follow(self, key: Key) -> None:
         pod = self._pods.get(key)
-        if pod is None or pod["status"].get("phase") != "Running":
+        if pod is None or pod_ended(pod):
             return
         pod_log = self._log_of(pod)
         if pod_log is None:

@@ -147,7 +147,8 @@ class Controller:
             for owner in pod["metadata"].get("ownerReferences") or ():
                 if owner.get("controller"):
                     pods[owner["uid"]].append(pod)
-        runs = [self._run(job, pods[job["metadata"]["uid"]]) for job in self.jobs.group(key)]
+        now = datetime.now(UTC)
+        runs = [self._run(job, pods[job["metadata"]["uid"]], now) for job in self.jobs.group(key)]
         # Another Study of the same name may have been here before.
         trials = [
             t
@@ -165,15 +166,15 @@ class Controller:
             trials=sorted(trials, key=lambda t: t.spec.index),
             runs=seen,
             reports=reports,
-            now=datetime.now(UTC),
+            now=now,
         )
 
-    def _run(self, job: Object, pods: list[Object]) -> RunFacts | None:
+    def _run(self, job: Object, pods: list[Object], now: datetime) -> RunFacts | None:
         """What is seen of a run; before its pod counts as gone, the API server is asked.
 
         Jobs and pods come by watches of their own, and that of the pods may be behind.
         """
-        facts = observe(job, pods)
+        facts = observe(job, pods, now)
         if facts is None or not facts.ended_by_itself or facts.pod_uid is not None:
             return facts
         namespace = job["metadata"]["namespace"]
@@ -185,7 +186,7 @@ class Controller:
         for pod in pods:
             if self.pods.put(pod):
                 self.collector.pod_changed(pod)
-        return observe(job, pods)
+        return observe(job, pods, now)
 
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:

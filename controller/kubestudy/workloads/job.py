@@ -25,8 +25,7 @@ from kubestudy.api.trial import Trial
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
-
-Manifest = dict[str, Any]
+from kubestudy.workloads.pod import Manifest, moment, pod_facts
 
 DEFAULT_TRIAL_IMAGE = f"kubestudy-trial:{__version__}"
 CHECKPOINTS = "/kubestudy/checkpoints"
@@ -99,10 +98,10 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
         },
         "spec": {
             "backoffLimit": 0,
-            # A pod that the cluster took away is replaced by the Job; it is no failure.
+            # So that a Job whose pod is gone still tells that the cluster took it away.
             "podFailurePolicy": {
                 "rules": [
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+                    {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget"}]},
                 ]
             },
             "podReplacementPolicy": "Failed",
@@ -275,12 +274,13 @@ def run_key(job: Manifest) -> RunKey | None:
     return RunKey(trial, rung, fold, attempt)
 
 
-def observe(job: Manifest, pods: Iterable[Manifest]) -> RunFacts | None:
+def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts | None:
     """Says what is seen of a run.
 
     Args:
         job: Its Job.
         pods: The Job's pods.
+        now: The time.
 
     Returns:
         The facts; None for a Job that is not one of ours.
@@ -300,11 +300,12 @@ def observe(job: Manifest, pods: Iterable[Manifest]) -> RunFacts | None:
     )
     facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
     if pod is not None and not suspended:
-        facts |= _pod_facts(pod)
+        facts |= pod_facts(pod, now)
     verdict = _job_verdict(job)
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
     # A Job that is past its deadline deletes its pod itself.
-    late = facts.get("reason") == "Deleted" and (verdict or {}).get("reason") == "DeadlineExceeded"
+    deleted = facts.get("reason") in ("Deleted", "NodeLost")
+    late = deleted and (verdict or {}).get("reason") == "DeadlineExceeded"
     if verdict is not None and (late or not ended):
         facts |= verdict
     return RunFacts(key=key, job=metadata["name"], **facts)
@@ -334,86 +335,3 @@ def _job_verdict(job: Manifest) -> dict[str, Any] | None:
         if c["type"] == "Complete":
             return {"state": RunState.SUCCEEDED, "ended": moment(c.get("lastTransitionTime"))}
     return None
-
-
-def _pod_facts(pod: Manifest) -> dict[str, Any]:
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    facts: dict[str, Any] = {
-        "pod": metadata["name"],
-        "pod_uid": metadata["uid"],
-        "node": (pod.get("spec") or {}).get("nodeName"),
-    }
-    container = main_container(pod)
-    state = container.get("state") or {}
-    if running := state.get("running"):
-        facts["started"] = moment(running.get("startedAt"))
-    phase = status.get("phase")
-    if phase in ("Succeeded", "Failed"):
-        terminated = state.get("terminated") or {}
-        facts |= {
-            "state": RunState.SUCCEEDED if phase == "Succeeded" else RunState.FAILED,
-            "exit_code": terminated.get("exitCode"),
-            "started": moment(terminated.get("startedAt")),
-            "ended": moment(terminated.get("finishedAt")),
-            "reason": _end_reason(pod, terminated) if phase == "Failed" else None,
-            "message": status.get("message") or _last_line(terminated.get("message")),
-        }
-        if phase == "Failed" and _is_disrupted(status):
-            # The Job makes another pod in its place.
-            facts |= {"state": RunState.PENDING, "reason": "Disrupted", "ended": None}
-    elif phase == "Running":
-        facts["state"] = RunState.RUNNING
-    else:
-        facts |= _waiting(status, state)
-    return facts
-
-
-def main_container(pod: Manifest) -> Manifest:
-    """The status of the container that trains: the first one of the pod's spec."""
-    containers = (pod.get("spec") or {}).get("containers") or [{}]
-    name = containers[0].get("name")
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    found: Manifest = next((s for s in statuses if s.get("name") == name), {})
-    return found
-
-
-def termination_message(pod: Manifest) -> str | None:
-    """What the trial's container left as its last word."""
-    terminated = (main_container(pod).get("state") or {}).get("terminated") or {}
-    message: str | None = terminated.get("message")
-    return message
-
-
-def _last_line(message: str | None) -> str:
-    """The last line of a log that stands in for a termination message."""
-    lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
-    return lines[-1][:500] if lines and not lines[-1].startswith("{") else ""
-
-
-def _end_reason(pod: Manifest, terminated: Manifest) -> str | None:
-    if pod["metadata"].get("deletionTimestamp"):
-        return "Deleted"
-    reason = (pod.get("status") or {}).get("reason") or terminated.get("reason")
-    return "OutOfMemory" if reason == "OOMKilled" else reason
-
-
-def _is_disrupted(status: Manifest) -> bool:
-    return any(
-        c["type"] == "DisruptionTarget" and c["status"] == "True"
-        for c in status.get("conditions") or ()
-    )
-
-
-def _waiting(status: Manifest, state: Manifest) -> dict[str, Any]:
-    """Why a pod does not run yet."""
-    if waiting := state.get("waiting"):
-        return {"reason": waiting.get("reason"), "message": waiting.get("message") or ""}
-    for c in status.get("conditions") or ():
-        if c["type"] == "PodScheduled" and c["status"] == "False":
-            return {"reason": c.get("reason"), "message": c.get("message") or ""}
-    return {}
-
-
-def moment(text: str | None) -> datetime | None:
-    """Reads a time as Kubernetes writes it."""
-    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,211 @@
+"""What a pod says of the run in it: whether it waits, works or has ended, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from kubestudy.core.facts import RunState
+
+Manifest = dict[str, Any]
+
+STUCK_AFTER = timedelta(minutes=5)
+"""A container that cannot be started is tried by the kubelet for this long after scheduling."""
+
+LOST_AFTER = timedelta(seconds=20)
+"""A pod that is there so long after its last moment is on a node that does not answer."""
+
+_CANNOT_START = {
+    "ImagePullBackOff": "ImagePullFailed",
+    "ErrImagePull": "ImagePullFailed",
+    "ErrImageNeverPull": "ImagePullFailed",
+    "InvalidImageName": "ImagePullFailed",
+    "ImageInspectError": "ImagePullFailed",
+    "RegistryUnavailable": "ImagePullFailed",
+    "CreateContainerConfigError": "ContainerNotStarted",
+    "CreateContainerError": "ContainerNotStarted",
+    "RunContainerError": "ContainerNotStarted",
+}
+_NEVER_WILL = ("InvalidImageName",)
+
+_REASONS = {"OOMKilled": "OutOfMemory"}
+
+# What the kubelet says of a pod that it ended or did not let in.
+_POD_REASONS = {
+    "Preempting": "Preempted",
+    "Terminated": "NodeShutdown",
+    "Shutdown": "NodeShutdown",
+    "NodeLost": "NodeLost",
+    "UnexpectedAdmissionError": "NotAdmitted",
+    "NodeAffinity": "NotAdmitted",
+    "TopologyAffinityError": "NotAdmitted",
+}
+
+# The reasons of the condition DisruptionTarget.
+_DISRUPTIONS = {
+    "PreemptionByScheduler": "Preempted",
+    "EvictionByEvictionAPI": "Evicted",
+    "TerminationByKubelet": "Evicted",
+    "DeletionByTaintManager": "NodeLost",
+    "DeletionByPodGC": "NodeLost",
+}
+
+
+def pod_facts(pod: Manifest, now: datetime) -> dict[str, Any]:
+    """Fields of ``RunFacts`` that a pod tells.
+
+    Args:
+        pod: The newest pod of a Job.
+        now: The time; some things are given up after a while.
+    """
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    facts: dict[str, Any] = {
+        "pod": metadata["name"],
+        "pod_uid": metadata["uid"],
+        "node": (pod.get("spec") or {}).get("nodeName"),
+    }
+    state = main_container(pod).get("state") or {}
+    begun = state.get("running") or state.get("terminated") or {}
+    facts["started"] = moment(begun.get("startedAt"))
+    if pod_ended(pod):
+        return facts | _end(pod)
+    if lost := _lost(pod, now):
+        return facts | lost
+    if state.get("running") or status.get("phase") == "Running":
+        return facts | {"state": RunState.RUNNING}
+    return facts | _waiting(pod, now)
+
+
+def pod_ended(pod: Manifest) -> bool:
+    """Whether the container that trains has ended for good; others may go on beside it."""
+    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return True
+    if pod["metadata"].get("deletionTimestamp"):
+        return False  # why it ends is told with its phase
+    return bool((main_container(pod).get("state") or {}).get("terminated"))
+
+
+def main_container(pod: Manifest) -> Manifest:
+    """The status of the container that trains: the first one of the pod's spec."""
+    containers = (pod.get("spec") or {}).get("containers") or [{}]
+    name = containers[0].get("name")
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    found: Manifest = next((s for s in statuses if s.get("name") == name), {})
+    return found
+
+
+def termination_message(pod: Manifest) -> str | None:
+    """What the trial's container left as its last word."""
+    terminated = (main_container(pod).get("state") or {}).get("terminated") or {}
+    message: str | None = terminated.get("message")
+    return message
+
+
+def moment(text: str | None) -> datetime | None:
+    """Reads a time as Kubernetes writes it."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def _end(pod: Manifest) -> dict[str, Any]:
+    status = pod.get("status") or {}
+    terminated = (main_container(pod).get("state") or {}).get("terminated") or {}
+    code, taken = terminated.get("exitCode"), _taken_away(pod, terminated)
+    # A container beside the one that trains may fail; what was trained counts.
+    good = status.get("phase") == "Succeeded" or (code == 0 and taken is None)
+    reason: str = taken or status.get("reason") or terminated.get("reason") or ""
+    statuses = status.get("containerStatuses") or []
+    return {
+        "state": RunState.SUCCEEDED if good else RunState.FAILED,
+        "exit_code": code,
+        "ended": moment(terminated.get("finishedAt")),
+        "reason": None if good else _REASONS.get(reason, reason) or None,
+        "message": status.get("message") or _last_line(terminated.get("message")),
+        "lingering": status.get("phase") not in ("Succeeded", "Failed")
+        and any((s.get("state") or {}).get("running") for s in statuses),
+    }
+
+
+def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
+    """What was done to a pod, which outweighs what its container says; None where nothing was."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    reason: str | None = status.get("reason")
+    for c in status.get("conditions") or ():
+        if c["type"] == "DisruptionTarget" and c["status"] == "True":
+            told = _DISRUPTIONS.get(c.get("reason") or "", "Disrupted")
+            return _POD_REASONS.get(reason or "", told)
+    if reason == "Evicted" and "exceed" in (status.get("message") or ""):
+        return "StorageLimitExceeded"  # its own limit, and no fault of the node
+    if reason in _POD_REASONS or (reason or "").startswith("OutOf"):
+        return _POD_REASONS.get(reason or "", "NotAdmitted")
+    if deleted := moment(metadata.get("deletionTimestamp")):
+        grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+        ended = moment(terminated.get("finishedAt"))
+        if ended is None or ended >= deleted - grace:
+            return "Deleted"
+    return None
+
+
+def _lost(pod: Manifest, now: datetime) -> dict[str, Any] | None:
+    """A pod that its node will not tell anything more of."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    node = (pod.get("spec") or {}).get("nodeName")
+    lost: dict[str, Any] = {
+        "state": RunState.FAILED,
+        "reason": "NodeLost",
+        "message": status.get("message") or f"node {node} does not answer",
+        "ended": now.replace(microsecond=0),
+        "lingering": True,
+    }
+    if status.get("phase") == "Unknown":
+        return lost
+    last_moment = moment(metadata.get("deletionTimestamp"))
+    if last_moment is None:
+        return None
+    if now >= last_moment + LOST_AFTER:
+        return lost | {"ended": last_moment}
+    working = bool((main_container(pod).get("state") or {}).get("running"))
+    return {
+        "state": RunState.RUNNING if working else RunState.PENDING,
+        "gives_up": last_moment + LOST_AFTER,
+    }
+
+
+def _waiting(pod: Manifest, now: datetime) -> dict[str, Any]:
+    """Why a pod does not run yet; what has no prospect of running has failed."""
+    status = pod.get("status") or {}
+    for reason, message in _waiting_containers(status):
+        if (kind := _CANNOT_START.get(reason)) is None:
+            continue
+        why = {"reason": kind, "message": f"{reason}: {message}" if message else reason}
+        gives_up = _scheduled(pod) + STUCK_AFTER
+        if reason not in _NEVER_WILL and now < gives_up:
+            return why | {"gives_up": gives_up}
+        ended = now.replace(microsecond=0)
+        return why | {"state": RunState.FAILED, "ended": ended, "lingering": True}
+    if waiting := (main_container(pod).get("state") or {}).get("waiting"):
+        return {"reason": waiting.get("reason"), "message": waiting.get("message") or ""}
+    for c in status.get("conditions") or ():
+        if c["type"] == "PodScheduled" and c["status"] == "False":
+            return {"reason": c.get("reason"), "message": c.get("message") or ""}
+    return {}
+
+
+def _waiting_containers(status: Manifest) -> Iterator[tuple[str, str]]:
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind) or ():
+            if waiting := (container.get("state") or {}).get("waiting"):
+                yield waiting.get("reason") or "", waiting.get("message") or ""
+
+
+def _scheduled(pod: Manifest) -> datetime:
+    for c in (pod.get("status") or {}).get("conditions") or ():
+        if c["type"] == "PodScheduled" and c["status"] == "True" and c.get("lastTransitionTime"):
+            return datetime.fromisoformat(c["lastTransitionTime"])
+    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+
+
+def _last_line(message: str | None) -> str:
+    """The last line of a log that stands in for a termination message."""
+    lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
+    return lines[-1][:500] if lines and not lines[-1].startswith("{") else ""
