@@ -23,6 +23,8 @@ CONTROL_PLANE = ("etcd", "kube-apiserver")
 CONTROLLERS = ("kube-controller-manager",)
 NODE = ("kube-scheduler", "kubelet", "kube-proxy")
 HELM_VERSION = "3.22.0"
+HELM_DOCS_VERSION = "1.14.2"
+KUBECONFORM_VERSION = "0.8.0"
 
 Programs = Mapping[str, Path]
 
@@ -112,17 +114,40 @@ def helm() -> Path:
     on_path = shutil.which("helm")
     if on_path:
         return Path(on_path)
-    folder = cache_dir() / "binaries" / f"helm-{HELM_VERSION}"
+    return _installed("helm", HELM_VERSION, "helm.sh/helm/v3/cmd/helm")
+
+
+def tools_unavailable() -> str | None:
+    """Says why helm and the other tools for the chart cannot be had, or None when they can."""
+    return None if shutil.which("go") else "helm and helm-docs: there is no Go to build them"
+
+
+def kubeconform() -> Path:
+    """Finds kubeconform in the cache, and builds it if it is not there."""
+    package = "github.com/yannh/kubeconform/cmd/kubeconform"
+    return _installed("kubeconform", KUBECONFORM_VERSION, package)
+
+
+def helm_docs() -> Path:
+    """Finds helm-docs in the cache, and builds it if it is not there."""
+    package = "github.com/norwoodj/helm-docs/cmd/helm-docs"
+    return _installed("helm-docs", HELM_DOCS_VERSION, package)
+
+
+def _installed(name: str, version: str, package: str) -> Path:
+    folder = cache_dir() / "binaries" / f"{name}-{version}"
+    if (folder / name).exists():
+        return folder / name
     with locked(cache_dir() / "build.lock"):
-        if not (folder / "helm").exists():
-            with step(f"built helm {HELM_VERSION}"), _unfinished(folder) as partial:
+        if not (folder / name).exists():
+            with step(f"built {name} {version}"), _unfinished(folder) as partial:
                 run(
-                    ["go", "install", f"helm.sh/helm/v3/cmd/helm@v{HELM_VERSION}"],
-                    what="building helm",
-                    log=cache_dir() / "build-helm.log",
+                    ["go", "install", f"{package}@v{version}"],
+                    what=f"building {name}",
+                    log=cache_dir() / f"build-{name}.log",
                     env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(partial)},
                 )
-    return folder / "helm"
+    return folder / name
 
 
 class _unfinished:

@@ -24,6 +24,20 @@ import click
     envvar="KUBESTUDY_TRIAL_IMAGE",
     help="Image of trials that name none.",
 )
+@click.option(
+    "--allow",
+    "powers",
+    multiple=True,
+    type=click.Choice(["privileged", "hostPath", "hostNamespaces", "serviceAccountToken"]),
+    help="What pod templates of Studies may ask for; may be repeated. None of it by default.",
+)
+@click.option(
+    "--allow-service-account",
+    "service_accounts",
+    multiple=True,
+    metavar="NAME",
+    help="Service account, besides default, that trials may run as; may be repeated.",
+)
 @click.option("--workers", default=4, show_default=True, help="Studies worked on at once.")
 @click.option("--port", default=8080, show_default=True, help="Port of probes and metrics.")
 @click.option(
@@ -52,6 +66,8 @@ def controller(
     context: str | None,
     namespaces: tuple[str, ...],
     trial_image: str | None,
+    powers: tuple[str, ...],
+    service_accounts: tuple[str, ...],
     workers: int,
     port: int,
     leader_elect: bool,
@@ -66,6 +82,7 @@ def controller(
     against the cluster of the current context:
         kubestudy controller --no-leader-elect
     """  # noqa: D301
+    from kubestudy.core.pod_security import Allowed, Power
     from kubestudy.runtime import logs, metrics
     from kubestudy.runtime.client import KubeClient
     from kubestudy.runtime.controller import ControllerSettings
@@ -80,6 +97,7 @@ def controller(
         workers=workers,
         identity=identity(),
         jobs=JobSettings(trial_image or DEFAULT_TRIAL_IMAGE),
+        allowed=Allowed(frozenset(map(Power, powers)), frozenset(service_accounts)),
     )
     lease = (lease_namespace or client.namespace) if leader_elect else None
     sys.exit(run_controller(client, settings, port=port, lease_namespace=lease))

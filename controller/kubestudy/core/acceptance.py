@@ -21,6 +21,7 @@ from kubestudy.api.study import (
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
 from kubestudy.core.placeholder_acceptance import placeholder_problems
+from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
 from kubestudy.core.space_acceptance import space_problems
 
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
@@ -32,8 +33,12 @@ _RESERVED_POD_FIELDS = {
 }
 
 
-def problems(study: Study) -> list[FieldError]:
+def problems(study: Study, allowed: Allowed = NOTHING) -> list[FieldError]:
     """Lists everything that keeps a valid Study from being run.
+
+    Args:
+        study: The Study.
+        allowed: What the administrator allows to pod templates.
 
     Returns:
         Errors with the whole path of the field; empty where the Study is accepted.
@@ -48,6 +53,7 @@ def problems(study: Study) -> list[FieldError]:
         *of_algorithm,
         *placeholder_problems(spec),
         *_pod(spec),
+        *pod_security_problems(spec, allowed),
     ]
     return [FieldError(f"spec.{e.field}", e.message) for e in found]
 

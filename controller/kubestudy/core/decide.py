@@ -64,7 +64,7 @@ def decide(snapshot: Snapshot) -> Plan:
         and study.status.observed_generation == study.metadata.generation
     ):
         return _tidy(snapshot)
-    if wrong := problems(study):
+    if wrong := problems(study, snapshot.allowed):
         return _refuse(study, wrong, now)
 
     spec, gpus = study.spec, gpus_of(study.spec)

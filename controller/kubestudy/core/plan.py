@@ -9,6 +9,7 @@ from datetime import datetime
 from kubestudy.api.study import Study, StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.core.facts import RunFacts, RunKey, RunReport
+from kubestudy.core.pod_security import NOTHING, Allowed
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Snapshot:
         runs: What is seen of their runs.
         reports: What the runs' pods reported, by the pod's UID.
         now: The time.
+        allowed: What the administrator allows to pod templates.
     """
 
     study: Study
@@ -28,6 +30,7 @@ class Snapshot:
     runs: Sequence[RunFacts]
     reports: Mapping[str, RunReport]
     now: datetime
+    allowed: Allowed = NOTHING
 
 
 @dataclass(frozen=True)

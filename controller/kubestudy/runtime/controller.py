@@ -17,6 +17,7 @@ from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
 from kubestudy.core.plan import Snapshot
+from kubestudy.core.pod_security import NOTHING, Allowed
 from kubestudy.runtime import metrics
 from kubestudy.runtime.apply import Applier, Conflict
 from kubestudy.runtime.cache import Cache, Key
@@ -48,12 +49,14 @@ class ControllerSettings:
         workers: How many Studies are worked on at once.
         identity: The name that events and the lease tell.
         jobs: How Jobs are made.
+        allowed: What pod templates may ask for.
     """
 
     namespaces: tuple[str, ...] = ()
     workers: int = 4
     identity: str = "kubestudy-controller"
     jobs: JobSettings = field(default_factory=JobSettings)
+    allowed: Allowed = NOTHING
 
 
 class Controller:
@@ -167,6 +170,7 @@ class Controller:
             runs=seen,
             reports=reports,
             now=now,
+            allowed=self._settings.allowed,
         )
 
     def _run(self, job: Object, pods: list[Object], now: datetime) -> RunFacts | None:
