@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.audit import requests
 from tests.support.controller_process import ROOT, ControllerProcess
+from tests.support.fault_proxy import FaultProxy
 from tests.support.kubectl import Namespace, new_namespace
 from tests.support.surroundings import give_up
 from tests.support.waiting import until
@@ -44,6 +45,13 @@ def _served(plane: ControlPlane) -> bool:
 def account(control_plane: ControlPlane) -> Path:
     """A kubeconfig with the rights of the controller's service account, and no others."""
     return control_plane.kubeconfig_for(ACCOUNT, ACCOUNT_GROUPS)
+
+
+@pytest.fixture
+def proxy(account: Path, tmp_path: Path) -> Iterator[FaultProxy]:
+    """Between a controller, with the rights of its service account, and the API server."""
+    with FaultProxy(account, tmp_path) as proxy:
+        yield proxy
 
 
 @pytest.fixture

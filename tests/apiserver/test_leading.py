@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import groupby
 
 import pytest
 
 from tests.support.audit import requests
 from tests.support.controller_process import ControllerProcess
-from tests.support.kubectl import Namespace
+from tests.support.kubectl import Namespace, count
 from tests.support.kubelet import Ending, Kubelet
 from tests.support.studies import study
 from tests.testcluster import ControlPlane
@@ -53,6 +55,15 @@ def who_decided(control_plane: ControlPlane, namespace: Namespace) -> list[str]:
     return [user for user, _ in groupby(r.user for r in deciding)]
 
 
+def first_decision(control_plane: ControlPlane, namespace: Namespace, user: str) -> datetime:
+    """When a controller first wrote anything but the lease."""
+    return min(
+        r.time
+        for r in requests(control_plane.audit_log)
+        if (r.namespace, r.user) == (namespace.name, user) and r.writes and r.resource != "leases"
+    )
+
+
 @pytest.mark.parametrize(
     ("end", "seconds"),
     [(ControllerProcess.kill, 20), (ControllerProcess.terminate, 3)],
@@ -70,11 +81,34 @@ def test_the_standby_takes_over(
         namespace.apply(study("led"))
         namespace.wait_for_study("led", lambda s: s.get("status", {}).get("trials"), "goes on")
         end(leader)
-        ended = time.monotonic()
+        ended, moment = time.monotonic(), datetime.now(UTC)
         standby.wait_for_log("leading as", timeout=seconds)
         assert time.monotonic() - ended < seconds
         namespace.wait_for_end("led")
     assert len(namespace.jobs("led")) == 18
+    assert who_decided(control_plane, namespace) == ["one", "two"]
+    assert (first_decision(control_plane, namespace, "two") - moment).total_seconds() < seconds
+
+
+def test_a_leader_that_was_frozen_writes_nothing_once_it_is_thawed(
+    control_plane: ControlPlane,
+    namespace: Namespace,
+    pair: tuple[ControllerProcess, ControllerProcess],
+) -> None:
+    leader, standby = pair
+    with Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1.5)):
+        namespace.apply(study("thawed", budget={"parallelism": 1}))
+        namespace.wait_for_study("thawed", lambda s: count(s, "succeeded"), "goes on")
+        leader.signal(signal.SIGSTOP)
+        standby.wait_for_log("leading as", timeout=20)
+        before = count(namespace.study("thawed"), "succeeded")
+        namespace.wait_for_study(
+            "thawed", lambda s: count(s, "succeeded") > before + 1, "goes on with the standby"
+        )
+        leader.signal(signal.SIGCONT)
+        assert leader.wait_for_exit() == 1
+        done = namespace.wait_for_end("thawed", timeout=90)
+    assert count(done, "succeeded") == len(namespace.jobs("thawed")) == 18
     assert who_decided(control_plane, namespace) == ["one", "two"]
 
 

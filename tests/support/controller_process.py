@@ -72,6 +72,15 @@ class ControllerProcess:
             self._process.kill()
             self._process.wait()
 
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def wait_for_exit(self, timeout: float = 30.0) -> int:
+        """Waits until it has ended and returns its exit code."""
+        return NO_CODE if self._process is None else self._process.wait(timeout)
+
     def terminate(self, timeout: float = 10.0) -> int:
         """Ends it by SIGTERM and returns its exit code."""
         if self._process is None:

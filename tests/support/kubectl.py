@@ -150,4 +150,4 @@ def new_namespace(access: Access | ControlPlane, wish: str) -> Iterator[Namespac
         what="the namespace has its default service account",
     )
     yield Namespace(access.kubeconfig, name)
-    access.kubectl("delete", "namespace", name, "--wait=false")
+    access.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

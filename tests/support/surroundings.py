@@ -13,3 +13,8 @@ def give_up(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def thorough() -> bool:
+    """Whether the long versions of the tests are wanted, as in ``make test-faults``."""
+    return os.environ.get("KUBESTUDY_THOROUGH") == "1"

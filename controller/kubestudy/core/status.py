@@ -130,15 +130,28 @@ def study_status(
     )
 
 
-def blocked(study: Study, reason: str, message: str, now: datetime) -> StudyStatus:
-    """Makes the status of an accepted Study that cannot go on; else it stays as it was."""
+def blocked(
+    study: Study, planned: StudyStatus | None, reason: str, message: str, now: datetime
+) -> StudyStatus:
+    """Makes the status of an accepted Study that cannot go on.
+
+    Args:
+        study: The Study.
+        planned: What its status was to be; its counts are true, its conditions are not said.
+        reason: Why it cannot go on, in CamelCase.
+        message: The same for a person.
+        now: The time.
+    """
     before = study.status or StudyStatus()
     generation = study.metadata.generation
     conditions = said(
         before.conditions or [], "Accepted", True, "Valid", "the Study can be run", now, generation
     )
     conditions = said(conditions, "Progressing", False, reason, message, now, generation)
-    return before.model_copy(update={"conditions": conditions})
+    counted = planned or before
+    return counted.model_copy(
+        update={"conditions": conditions, "observed_generation": before.observed_generation}
+    )
 
 
 def _time_left(

@@ -86,7 +86,11 @@ class Applier:
             try:
                 wait = self._carry_out(study, action)
             except Conflict as conflict:
-                self._tell_of(study, conflict)
+                self._tell_of(study, plan, "NameConflict", str(conflict))
+                raise
+            except ApiError as error:
+                if isinstance(action, CreateTrial | StartRun) and (why := _refusal(error)):
+                    self._tell_of(study, plan, why, str(error))
                 raise
             if wait is not None:
                 waits.append(wait)
@@ -129,8 +133,12 @@ class Applier:
                 if not urgent and (wait := self._too_soon(key, LIVE_EVERY)) is not None:
                     return wait
                 known = self._trials.get((namespace, name))
-                uid = known.metadata.uid if known else None
-                written = self._write_status(TRIALS, "Trial", (namespace, name), uid, status)
+                # As it was seen: nobody else writes Trials, but a leader that was.
+                identity = {
+                    "uid": known.metadata.uid if known else None,
+                    "resourceVersion": known.metadata.resource_version if known else None,
+                }
+                written = self._write_status(TRIALS, "Trial", (namespace, name), identity, status)
                 self._trials.put(written)
                 self._written[key] = time.monotonic()
         return None
@@ -151,28 +159,34 @@ class Applier:
                     " does not belong to this Study; delete it, or name the Study differently"
                 ) from error
             cache.put(found)
+            if cache.get((metadata["namespace"], metadata["name"])) is None:
+                raise Conflict(
+                    f"{resource.plural}.{resource.group} {metadata['name']!r} cannot be read;"
+                    " delete it, and it is made again"
+                ) from error
 
-    def _tell_of(self, study: Study, conflict: Conflict) -> None:
+    def _tell_of(self, study: Study, plan: Plan, reason: str, message: str) -> None:
         """The Study itself says that it cannot go on, until its next status takes that back."""
-        status = blocked(study, "NameConflict", str(conflict), datetime.now(UTC))
+        status = blocked(study, plan.status, reason, message, datetime.now(UTC))
         if status != study.status:
             self._write_study_status(study, status)
-            self._tell(study, Event("NameConflict", str(conflict), warning=True))
+            self._tell(study, Event(reason, message, warning=True))
 
     def _write_study_status(self, study: Study, status: StudyStatus) -> None:
         key = (study.metadata.namespace or "", study.metadata.name)
-        written = self._write_status(STUDIES, "Study", key, study.metadata.uid, status)
+        # With its UID, so that the status of one object never lands on its successor.
+        identity = {"uid": study.metadata.uid}
+        written = self._write_status(STUDIES, "Study", key, identity, status)
         self._studies.put(written)
         self._written[study.key] = time.monotonic()
 
     def _write_status(
-        self, resource: Resource, kind: str, key: Key, uid: str | None, status: Any
+        self, resource: Resource, kind: str, key: Key, identity: Object, status: Any
     ) -> Object:
         body = {
             "apiVersion": API_VERSION,
             "kind": kind,
-            # With its UID, so that the status of one object never lands on its successor.
-            "metadata": {"name": key[1], "namespace": key[0], "uid": uid},
+            "metadata": {"name": key[1], "namespace": key[0], **identity},
             "status": status.to_json(),
         }
         return self._client.patch(resource, *key, body, sub="status", content_type=APPLY)
@@ -214,6 +228,15 @@ class Applier:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 log.warning("event %s of %s was not told: %s", event.reason, study.key, error)
+
+
+def _refusal(error: ApiError) -> str | None:
+    """Why an object will not be taken as it is, however often it is tried; None where it may be."""
+    if error.status == 403 and "exceeded quota" in error.message:
+        return "QuotaExceeded"
+    if error.status == 403 and "being terminated" in error.message:
+        return "NamespaceTerminating"
+    return {400: "Invalid", 403: "Forbidden", 422: "Invalid"}.get(error.status)
 
 
 def _is_news(study: Study, status: StudyStatus) -> bool:

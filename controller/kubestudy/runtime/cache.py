@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kubestudy.runtime.client import Object
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -126,7 +129,12 @@ class Cache(Generic[T]):
         self._drop(key)
         obj["metadata"].pop("managedFields", None)
         group = self._group(obj)
-        value = self._read(obj)
+        try:
+            value = self._read(obj)
+        except ValueError as error:
+            # One odd object must not take the others of its kind with it.
+            log.error("%s %s/%s cannot be read: %s", obj.get("kind", "object"), *key, error)
+            return group
         self._entries[key] = _Entry(version, uid, group, value)
         self._groups[group][key] = value
         return group

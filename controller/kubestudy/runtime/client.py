@@ -8,6 +8,7 @@ and the objects of a custom resource have no model there anyway.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ MERGE = "application/merge-patch+json"
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
+# API servers send a bookmark about once a minute; a watch that is silent for longer is dead.
+WATCH_SILENCE = 90.0
 FIELD_MANAGER = "kubestudy"
 
 
@@ -92,6 +95,7 @@ class KubeClient:
         self._pool = ApiClient(configuration).rest_client.pool_manager
         self.namespace = namespace
         self.on_answer: Callable[[str, str, int], None] | None = None
+        self._may_write: Callable[[], bool] | None = None
 
     @classmethod
     def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
@@ -113,6 +117,12 @@ class KubeClient:
             config_file=kubeconfig, context=context, client_configuration=configuration
         )
         return cls(configuration, _context_namespace(kubeconfig, context))
+
+    def fenced(self, may_write: Callable[[], bool]) -> Self:
+        """The same connection, which writes only while it may: asked before each request."""
+        fenced = copy.copy(self)
+        fenced._may_write = may_write
+        return fenced
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Reads one object."""
@@ -199,9 +209,7 @@ class KubeClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": timeout,
         }
-        response = self.open(
-            resource.path(namespace), query=query, read_timeout=timeout + READ_TIMEOUT
-        )
+        response = self.open(resource.path(namespace), query=query, read_timeout=WATCH_SILENCE)
         with contextlib.closing(response):
             for line in lines(response):
                 yield json.loads(line)
@@ -275,6 +283,8 @@ class KubeClient:
         credentials: Any = self._configuration.auth_settings()
         for credential in credentials.values():
             headers[credential["key"]] = credential["value"]
+        if method != "GET" and self._may_write is not None and not self._may_write():
+            raise ApiError(0, "NotLeading", f"{method} {path}: the lease may be another's by now")
         given = {k: v for k, v in (query or {}).items() if v is not None}
         url = f"{self._configuration.host}{path}"
         try:

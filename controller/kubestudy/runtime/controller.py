@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 OURS = f"{LABEL_MANAGED_BY}={MANAGER}"
 
+CONFLICT_EVERY = 5.0
+
 
 @dataclass(frozen=True)
 class ControllerSettings:
@@ -214,8 +216,10 @@ class Controller:
                 log.log(level, "study %s/%s: %s; again in %.1f s", *key, error, wait)
             except Conflict as error:
                 outcome = "conflict"
-                wait = self.queue.failed(key, 5)
-                log.warning("study %s/%s: %s; again in %.1f s", *key, error, wait)
+                # At an even pace: that the name is free again is not seen, but found out.
+                self.queue.succeeded(key)
+                self.queue.add(key, CONFLICT_EVERY)
+                log.warning("study %s/%s: %s; again in %g s", *key, error, CONFLICT_EVERY)
             except Exception:
                 outcome = "error"
                 wait = self.queue.failed(key, 1)

@@ -37,6 +37,7 @@ class Leadership:
         self._identity = identity
         self._seen: tuple[str | None, str | None] = (None, None)
         self._moved, self._duration = 0.0, DURATION
+        self._renewed = -DURATION
         self._stopping = threading.Event()
         self.lost = threading.Event()
 
@@ -58,6 +59,10 @@ class Leadership:
             give_up.wait(min(RETRY * random.uniform(0.5, 1), max(0.05, self._expires_in())))
         return False
 
+    def holds(self) -> bool:
+        """Whether nobody else can lead yet: one who was frozen learns it here, before it writes."""
+        return time.monotonic() - self._renewed < RENEW_DEADLINE
+
     def release(self) -> None:
         """Lets a waiting controller take over at once."""
         self._stopping.set()
@@ -70,16 +75,14 @@ class Leadership:
             log.warning("the lease was not released: %s", error)
 
     def _keep(self) -> None:
-        renewed = time.monotonic()
         while not self._stopping.wait(RETRY):
             try:
                 if self._try():
-                    renewed = time.monotonic()
                     continue
                 break  # somebody else holds it
             except ApiError as error:
                 log.warning("the lease was not renewed: %s", error)
-            if time.monotonic() - renewed > RENEW_DEADLINE:
+            if not self.holds():
                 break
         if not self._stopping.is_set():
             log.error("leadership is lost")
@@ -108,6 +111,7 @@ class Leadership:
         return self._moved + self._duration - time.monotonic()
 
     def _write(self, lease: Object | None) -> bool:
+        began = time.monotonic()
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = dict((lease or {}).get("spec") or {})
         if spec.get("holderIdentity") != self._identity:
@@ -134,4 +138,6 @@ class Leadership:
             if error.reason in ("Conflict", "AlreadyExists"):
                 return False
             raise
+        # From before the request: how long its answer took, the others did not wait.
+        self._renewed = began
         return True

@@ -48,10 +48,12 @@ def run_controller(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    controller = Controller(client, settings)
     leadership = None
+    deciding = client
     if lease_namespace is not None:
         leadership = Leadership(client, lease_namespace, LEASE, settings.identity)
+        deciding = client.fenced(leadership.holds)
+    controller = Controller(deciding, settings)
     # A standby is ready too: it is there to take over.
     server = serve(port, alive=lambda: True, ready=lambda: True)
     log.info("kubestudy %s listens on port %d", __version__, server.server_port)

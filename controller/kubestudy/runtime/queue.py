@@ -15,23 +15,27 @@ class WorkQueue(Generic[K]):
     """Keys that need work, now or at a later time.
 
     A key that is added while it is worked on is handed out again when that work is done, so that no
-    news is lost. Failures of a key make it wait longer each time.
+    news is lost. Failures of a key make it wait longer each time, and news does not bring it back
+    at once: what fails is tried about once a second at most.
     """
 
-    FIRST_BACKOFF = 0.2
-    MAX_BACKOFF = 60.0
+    FIRST_BACKOFF = 0.5
+    MAX_BACKOFF = 20.0
+    AFTER_FAILURE = 1.0
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._due: dict[K, float] = {}
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._not_before: dict[K, float] = {}
         self._closed = False
 
     def add(self, key: K, after: float = 0.0) -> None:
         """Asks for work on a key, after some seconds; the earliest of several askings counts."""
         due = time.monotonic() + max(0.0, after)
         with self._changed:
+            due = max(due, self._not_before.get(key, due))
             if self._due.get(key, float("inf")) <= due:
                 return
             self._due[key] = due
@@ -65,9 +69,12 @@ class WorkQueue(Generic[K]):
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-        wait: float = max(
-            at_least, min(self.MAX_BACKOFF, self.FIRST_BACKOFF * 2 ** min(failures, 16))
-        )
+            backoff = self.FIRST_BACKOFF * 2 ** min(failures, 16)
+            wait: float = max(at_least, min(self.MAX_BACKOFF, backoff))
+            self._not_before[key] = time.monotonic() + min(wait, self.AFTER_FAILURE)
+            # News that came while it was worked on waits as well.
+            if key in self._due:
+                self._due[key] = max(self._due[key], self._not_before[key])
         self.add(key, wait)
         return wait
 
@@ -75,6 +82,7 @@ class WorkQueue(Generic[K]):
         """Forgets the failures of a key."""
         with self._changed:
             self._failures.pop(key, None)
+            self._not_before.pop(key, None)
 
     def __len__(self) -> int:
         with self._changed:

@@ -283,7 +283,10 @@ def run_key(job: Manifest) -> RunKey | None:
     trial, run = annotations.get(LABEL_TRIAL), annotations.get(LABEL_RUN)
     if trial is None or run is None:
         return None
-    rung, fold, attempt = map(int, run.split("/"))
+    try:
+        rung, fold, attempt = map(int, run.split("/"))
+    except ValueError:
+        return None
     return RunKey(trial, rung, fold, attempt)
 
 
