@@ -53,8 +53,8 @@ def test_the_first_fold_comes_first() -> None:
         assert of_trial[0] == 0
 
 
-def test_a_trial_worse_than_the_worst_fold_of_the_best_is_discarded() -> None:
-    # The first trial is the best: its worst fold is 0.95.
+def test_a_trial_clearly_worse_than_the_best_on_the_same_folds_is_discarded() -> None:
+    # The first trial is the best.
     def worse_and_worse(key: RunKey) -> float:
         return 1.0 - score(key) * 0.1 if key.trial.endswith("-0") else score(key)
 
@@ -70,6 +70,53 @@ def test_a_trial_worse_than_the_worst_fold_of_the_best_is_discarded() -> None:
     assert machine.study.status and machine.study.status.best
     assert machine.study.status.best.trial == "demo-0"
     assert machine.study.ended
+
+
+# The best trial's folds: the first is the hardest. Its mean is 0.8, the standard error 0.0577.
+BEST = (0.7, 0.8, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "folds_run"),
+    [
+        (0.71, 0.81, 3),  # Better than the best, though below its mean and, once, its worst fold.
+        (0.65, 0.76, 3),  # Worse, but within a standard error on the same folds.
+        (0.64, 0.99, 1),
+        (0.66, 0.70, 2),
+    ],
+)
+def test_what_counts_is_the_difference_on_the_same_folds(
+    first: float, second: float, folds_run: int
+) -> None:
+    def values(key: RunKey) -> float:
+        if key.trial == "demo-0":
+            return BEST[key.fold]
+        return (first, second, 0.5)[key.fold] if key.trial == "demo-1" else 0.1
+
+    machine = Machine(of_folds(discard="Forgiving"), values).drive()
+    assert len([k for k in machine.started if k.trial == "demo-1"]) == folds_run
+
+
+@pytest.mark.parametrize(("latency", "runs"), [(5.0, 1), (0.5, 3)])
+def test_with_several_objectives_a_trial_is_discarded_if_it_is_worse_in_all(
+    latency: float, runs: int
+) -> None:
+    study = of_folds(
+        discard="Forgiving",
+        objectives=[
+            {"metric": "accuracy", "direction": "Maximize"},
+            {"metric": "latency", "direction": "Minimize"},
+        ],
+    )
+    machine = Machine(
+        study,
+        lambda key: (
+            {"accuracy": 0.9, "latency": 1.0}
+            if key.trial == "demo-0"
+            else {"accuracy": 0.5, "latency": latency}
+        ),
+    ).drive()
+    assert len([k for k in machine.started if k.trial == "demo-1"]) == runs
 
 
 def test_nothing_is_discarded_before_a_trial_has_run_all_its_folds() -> None:

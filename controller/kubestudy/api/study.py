@@ -165,10 +165,7 @@ class EarlyStopping(ApiModel):
     """Which running trials are not worth finishing."""
 
     type: str = Field(
-        min_length=1,
-        max_length=63,
-        pattern=r"^[A-Za-z][A-Za-z0-9\-]*$",
-        description="The rule: Median, Percentile, Threshold, Patience or Wilcoxon.",
+        min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9\-]*$", description="The rule."
     )
     settings: AnyObject | None = Field(default=None, description="Settings of the rule, by name.")
 
@@ -195,8 +192,9 @@ class CrossValidation(ApiModel):
     stratified: StrictBool = Field(default=True, description="Keep the classes' shares per fold.")
     discard: Discard = Field(
         default=Discard.FORGIVING,
-        description="Forgiving: leave out the remaining folds of a trial whose mean so far is"
-        " worse than the worst fold of the best trial.",
+        description="Forgiving: leave out the remaining folds of a trial that so far is worse than"
+        " the best trial on the same folds, by more than one standard error of the best trial's"
+        " mean. None: run every fold of every trial.",
     )
     execution: FoldExecution = Field(
         default=FoldExecution.POD_PER_FOLD, description="A pod per fold, or one pod for all."
@@ -401,20 +399,13 @@ class MetricsSource(ApiModel):
         description="Logs with format Regex: an expression with the groups name and value.",
     )
     query: StrictStr | None = Field(
-        default=None,
-        min_length=1,
-        max_length=4096,
-        description="Prometheus: a PromQL query for one series of the trial's pod, such as"
-        " max(rate(samples_total[1m])); the pod is put in by kubestudy. Where none is given, the"
-        " metrics that kubestudy-trial exports are read.",
+        default=None, min_length=1, max_length=4096, description="Prometheus: a PromQL query."
     )
     linger_seconds: StrictInt | None = Field(
         default=None,
         ge=0,
         le=600,
-        description="Prometheus: how long the trial keeps its endpoint up after its end, told to"
-        " it as KUBESTUDY_LINGER_SECONDS; a little more than the scrape interval where Prometheus"
-        " is the first source, else 0.",
+        description="Prometheus: how long the trial keeps its endpoint up after its end.",
     )
 
     rules: ClassVar = (
@@ -468,9 +459,7 @@ class StudySpec(ApiModel):
         default_factory=Algorithm, description="How configurations are suggested; by TPE if unsaid."
     )
     early_stopping: EarlyStopping | None = Field(
-        default=None,
-        description="Stops running trials that are not worth finishing, by the first objective; not"
-        " together with an algorithm that has rungs. See docs/early-stopping.md.",
+        default=None, description="Stops running trials that are not worth finishing."
     )
     cross_validation: CrossValidation | None = Field(
         default=None, description="Evaluates each trial on several splits."
@@ -505,11 +494,6 @@ class StudySpec(ApiModel):
     def parameter(self) -> dict[str, Parameter]:
         """The parameters by name."""
         return {p.name: p for p in self.parameters}
-
-    @property
-    def sources(self) -> list[SourceType]:
-        """Where metrics are read from, in order of preference."""
-        return [s.type for s in self.metrics] if self.metrics else [SourceType.LOGS]
 
     @property
     def objective(self) -> Objective:

@@ -23,7 +23,6 @@ from kubestudy.api.trial import FAILED, Trial, TrialSpec
 from kubestudy.api.validation import FieldError
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.conditions import said
-from kubestudy.core.early_stopping import end_early, where_stopped
 from kubestudy.core.ending import ending, next_deadline
 from kubestudy.core.facts import RunKey
 from kubestudy.core.folds import hopeless
@@ -65,7 +64,7 @@ def decide(snapshot: Snapshot) -> Plan:
         and study.status.observed_generation == study.metadata.generation
     ):
         return _tidy(snapshot)
-    if wrong := problems(study, snapshot.allowed, snapshot.sources):
+    if wrong := problems(study, snapshot.allowed):
         return _refuse(study, wrong, now)
 
     spec, gpus = study.spec, gpus_of(study.spec)
@@ -89,12 +88,10 @@ def decide(snapshot: Snapshot) -> Plan:
         stop(
             t,
             "Discarded",
-            "its folds so far are worse than the worst of the best trial's",
+            "its folds so far are worse than the best trial's by more than a standard error",
             gpus,
             now,
         )
-
-    end_early(trials, spec, gpus, now)
 
     plan = Plan()
     _store(plan, trials, now)
@@ -218,7 +215,6 @@ def _observed(t: Progress, study: Study) -> Observed:
         t.trial.spec.parameters,
         known if len(known) == len(values) else None,
         t.state == FAILED,
-        rungs=where_stopped(t, study.spec),
         violations=violations(t.status, study.spec),
     )
 
