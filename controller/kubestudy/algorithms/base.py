@@ -95,7 +95,9 @@ class SearchAlgorithm(ABC):
         """Suggests the point of a trial.
 
         Args:
-            index: The trial's place in the sequence, from 0 and below ``size``.
+            index: The trial's place in the sequence, from 0 and below ``size``. Where there is
+                no ``size``, an index beyond those of trials asks again after a suggestion was
+                turned down: with the same history it leads to another point.
             history: All trials suggested so far, sorted by index.
 
         Returns:

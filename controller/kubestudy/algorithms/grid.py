@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from kubestudy.algorithms.base import Observed, SearchAlgorithm
-from kubestudy.algorithms.space import SearchSpace
+from kubestudy.algorithms.space import COUNTABLE, SearchSpace
 from kubestudy.api.parameters import Assignment
 from kubestudy.api.validation import FieldError
 
@@ -18,8 +18,8 @@ class Grid(SearchAlgorithm):
 
     @classmethod
     def check(cls, space: SearchSpace) -> list[FieldError]:
-        """A continuous range has no grid."""
-        return [
+        """A continuous range has no grid, and one with constraints must be small enough to list."""
+        continuous = [
             FieldError(
                 f"parameters[{i}]",
                 f"Grid cannot list all values of the continuous range of {d.name!r}; give it"
@@ -27,6 +27,16 @@ class Grid(SearchAlgorithm):
             )
             for i, d in enumerate(space.dimensions)
             if d.size is None
+        ]
+        if continuous or space.size is not None:
+            return continuous
+        return [
+            FieldError(
+                "parameterConstraints",
+                f"Grid lists all points to find those that keep the constraints, and of"
+                f" {space.grid_size} it would take too long; it does so up to {COUNTABLE}. Give the"
+                " parameters fewer values, or use Random",
+            )
         ]
 
     @property

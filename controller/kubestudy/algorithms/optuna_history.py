@@ -26,6 +26,10 @@ KEPT_STUDIES = 64
 """How many Studies are kept; one more, and the one used longest ago is let go."""
 
 
+NO_TRIAL = Observed(-1, {}, failed=True)
+"""Stands where an Optuna study has a trial and the history has none."""
+
+
 def seed_of_suggestion(seed: int, index: int) -> int:
     """The seed of the sampler that makes one suggestion; Optuna takes 32 bits."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:4])
@@ -119,10 +123,8 @@ class OptunaHistory:
         Trials of other Studies that it starts from have indexes below 0.
         """
         # Taken out while it is worked with, so that no other thread has it at the same time.
-        mirror = self._kept.pop(self._key, None)
-        if mirror is None or not mirror.follow(history):
-            mirror = _Mirror(self._space, self._directions)
-            mirror.follow(history)
+        mirror = self._kept.pop(self._key, None) or _Mirror(self._space, self._directions)
+        mirror.follow(history)
         point = mirror.ask(index, self._sampler(seed_of_suggestion(self._seed, index)))
         self._kept[self._key] = mirror
         while len(self._kept) > KEPT_STUDIES:
@@ -148,22 +150,20 @@ class _Mirror:
         self._storage = cast("optuna.storages.InMemoryStorage", self._study._storage)
         self._known: list[Observed] = []
 
-    def follow(self, history: Sequence[Observed]) -> bool:
-        """Takes what is new; False if this study cannot become that history any more."""
-        if len(history) < len(self._known):
-            return False
-        for number, (known, now) in enumerate(zip(self._known, history, strict=False)):
-            if known is now or known == now:
+    def follow(self, history: Sequence[Observed]) -> None:
+        """Becomes the study of a history."""
+        for number, now in enumerate(history):
+            if number == len(self._known):
+                self._known.append(now)
+                self._storage.create_new_trial(self._study._study_id)
+            elif self._known[number] is now or self._known[number] == now:
                 continue
-            if (known.index, known.assignment) != (now.index, now.assignment):
-                return False
             self._known[number] = now
             self._write(number)
-        for new in history[len(self._known) :]:
-            self._known.append(new)
-            self._storage.create_new_trial(self._study._study_id)
-            self._write(len(self._known) - 1)
-        return True
+        for number in range(len(history), len(self._known)):
+            # What was asked for and turned down: a failed trial is none to Optuna's samplers.
+            self._known[number] = NO_TRIAL
+            self._write(number)
 
     def ask(self, index: int, sampler: optuna.samplers.BaseSampler) -> Assignment:
         """Suggests a point, and takes it for a trial that runs from now on."""

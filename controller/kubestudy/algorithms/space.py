@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from kubestudy.api.parameters import Assignment, Parameter, Scale, Value, When
+from kubestudy.api.parameters import (
+    Assignment,
+    Parameter,
+    ParameterConstraint,
+    Scale,
+    Value,
+    When,
+)
+from kubestudy.expressions import Expression
+
+COUNTABLE = 100_000
+"""With constraints, the points of a grid are listed to count the feasible ones: up to so many."""
 
 
 def _exact(number: float) -> Fraction:
@@ -104,9 +116,20 @@ class SearchSpace:
     A point holds the values of its active parameters, in the order of the space. Each parameter
     depends on one other at most, so that the parameters are a forest, and the points can be
     counted and numbered without being listed.
+
+    Args:
+        parameters: The parameters.
+        constraints: Conditions between them.
+
+    Raises:
+        ExpressionError: A constraint is wrong.
     """
 
-    def __init__(self, parameters: Sequence[Parameter]):
+    def __init__(
+        self, parameters: Sequence[Parameter], constraints: Sequence[ParameterConstraint] = ()
+    ):
+        choices = {p.name: p.choices for p in parameters}
+        self._constraints = [(c, Expression(c.expression, choices)) for c in constraints]
         self.dimensions = tuple(Dimension(p) for p in parameters)
         self.dimension = {d.name: d for d in self.dimensions}
         self._order = {d.name: i for i, d in enumerate(self.dimensions)}
@@ -170,12 +193,31 @@ class SearchSpace:
                 found[d.condition.parameter].append(d)
         return found
 
+    def broken_by(self, point: Assignment) -> ParameterConstraint | None:
+        """The first constraint that a point breaks; None where it is feasible."""
+        return next((c for c, e in self._constraints if not e.holds(point)), None)
+
     @cached_property
-    def size(self) -> int | None:
-        """How many points there are; None where a range is continuous."""
+    def grid_size(self) -> int | None:
+        """How many points there are, feasible or not; None where a range is continuous."""
         if any(d.size is None for d in self.dimensions):
             return None
         return math.prod(self._count[d.name] for d in self.dimensions if d.condition is None)
+
+    @property
+    def size(self) -> int | None:
+        """How many feasible points there are; None where there is no end, or it is not known."""
+        if not self._constraints:
+            return self.grid_size
+        return None if self._feasible is None else len(self._feasible)
+
+    @cached_property
+    def _feasible(self) -> array[int] | None:
+        """The places of the feasible points in the grid; None where all are, or too many."""
+        if not self._constraints or self.grid_size is None or self.grid_size > COUNTABLE:
+            return None
+        places = range(self.grid_size)
+        return array("q", (i for i in places if self.broken_by(self._grid_point(i)) is None))
 
     @property
     def is_uniform(self) -> bool:
@@ -187,15 +229,18 @@ class SearchSpace:
         )
 
     def point(self, index: int) -> Assignment:
-        """The point of a place in the grid, in mixed radix: the last parameter varies fastest.
+        """The point of a place in the grid of feasible points, in mixed radix.
 
-        A parameter varies faster than the one that it depends on.
+        The last parameter varies fastest, and a parameter faster than the one it depends on.
 
         Args:
             index: From 0 to ``size`` - 1.
         """
+        return self._grid_point(self._feasible[index] if self._feasible is not None else index)
+
+    def _grid_point(self, place: int) -> Assignment:
         point: Assignment = {}
-        self._spell([d for d in self.dimensions if d.condition is None], index, point)
+        self._spell([d for d in self.dimensions if d.condition is None], place, point)
         return self.ordered(point)
 
     def from_units(self, units: Sequence[float]) -> Assignment:

@@ -257,3 +257,18 @@ class Parameter(ApiModel):
         if isinstance(value, str):
             return value
         return int(value) if self.is_int else float(value)
+
+
+class ParameterConstraint(ApiModel):
+    """A condition that every suggested point keeps."""
+
+    expression: str = Field(
+        min_length=1,
+        max_length=512,
+        description="A condition on the parameters, such as layers * hidden <= 4096, in a part of"
+        " CEL (see docs/search-space.md). It holds where it hangs on a parameter that is not"
+        " active.",
+    )
+    message: str | None = Field(
+        default=None, max_length=1024, description="Why, for who reads that a point breaks it."
+    )

@@ -16,6 +16,7 @@ from kubestudy.api.parameters import (
     MAX_PARAMETERS,
     JsonNumber,
     Parameter,
+    ParameterConstraint,
     Value,
 )
 
@@ -23,6 +24,7 @@ METRIC_NAME = r"^[A-Za-z_][A-Za-z0-9_./\-]*$"
 DURATION = r"^([0-9]+(d|h|m|s))+$"
 MAX_PARALLELISM = 1000
 MAX_TRIALS = 100_000
+MAX_INITIAL_TRIALS = 64
 MAX_FRONT = 100
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -152,6 +154,11 @@ class Algorithm(ApiModel):
     )
     settings: AnyObject | None = Field(
         default=None, description="Settings of this algorithm, by name."
+    )
+    allow_duplicates: StrictBool = Field(
+        default=False,
+        description="Whether a configuration that was tried may be suggested again; otherwise a"
+        " Study ends when all of its search space was tried.",
     )
     resource: Resource | None = Field(
         default=None, description="What a multi-fidelity algorithm spends bit by bit."
@@ -454,6 +461,26 @@ class StudySpec(ApiModel):
         max_length=MAX_PARAMETERS,
         description="The search space.",
         json_schema_extra=list_map("name"),
+    )
+    parameter_constraints: list[ParameterConstraint] | None = Field(
+        default=None,
+        max_length=16,
+        description="Conditions between parameters; a point that breaks one is never suggested.",
+        json_schema_extra=ATOMIC,
+    )
+    initial_trials: list[dict[str, Value]] | None = Field(
+        default=None,
+        max_length=MAX_INITIAL_TRIALS,
+        description="The first trials, as parameters and their values, before the algorithm"
+        " goes on; it fills in what they leave out.",
+        json_schema_extra=ATOMIC
+        | {
+            "items": {
+                "type": "object",
+                "maxProperties": MAX_PARAMETERS,
+                "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True},
+            }
+        },
     )
     algorithm: Algorithm = Field(
         default_factory=Algorithm, description="How configurations are suggested; by TPE if unsaid."

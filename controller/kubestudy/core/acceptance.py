@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from kubestudy.algorithms import available
 from kubestudy.algorithms.base import SearchAlgorithm
-from kubestudy.algorithms.space import SearchSpace
 from kubestudy.api.study import (
     MAX_TRIALS,
     FoldExecution,
@@ -23,6 +22,7 @@ from kubestudy.core import placeholders
 from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
 from kubestudy.core.space_acceptance import space_problems
+from kubestudy.core.suggesting import number_of_suggestions, search_space
 
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
@@ -63,7 +63,7 @@ def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
     spec = study.spec
     kind = available()[spec.algorithm.type]
     return kind(
-        SearchSpace(spec.parameters),
+        search_space(spec),
         seed,
         kind.settings_model.model_validate(spec.algorithm.settings or {}),
         spec.objectives,
@@ -109,13 +109,13 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
                 f"algorithm.settings.{path}",
                 f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
             )
-    space = SearchSpace(spec.parameters)
+    space = search_space(spec)
     wrong = kind.check(space)
     yield from wrong
     if wrong:
         return
     budget = spec.budget
-    size = kind(space, 0, objectives=spec.objectives).size
+    size = number_of_suggestions(kind(space, 0, objectives=spec.objectives), spec)
     endless = size is None or size > MAX_TRIALS
     limits = (budget.max_trials, budget.timeout, budget.max_gpu_hours)
     if endless and all(limit is None for limit in limits):

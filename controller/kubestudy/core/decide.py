@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import count as count_from
 from itertools import islice
 
-from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.algorithms.base import Observed
 from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.meta import ObjectMeta, OwnerReference, condition
 from kubestudy.api.parameters import Assignment
@@ -40,6 +40,7 @@ from kubestudy.core.plan import (
 from kubestudy.core.ranking import violations
 from kubestudy.core.results import new_best
 from kubestudy.core.status import count, study_status, wanted_trials
+from kubestudy.core.suggesting import NothingLeft, Suggestions
 from kubestudy.core.trials import Progress, follow, stop
 
 # More than this many new trials are made in several rounds, so that the status keeps up.
@@ -71,7 +72,7 @@ def decide(snapshot: Snapshot) -> Plan:
     before = study.status or StudyStatus()
     started = before.start_time or now.replace(microsecond=0)
     seed = seed_of(study)
-    algorithm = algorithm_for(study, seed)
+    suggestions = Suggestions(spec, algorithm_for(study, seed))
     runs = {facts.key: facts for facts in snapshot.runs}
     trials = [
         follow(trial, runs, snapshot.reports, spec, gpus, now)
@@ -79,7 +80,7 @@ def decide(snapshot: Snapshot) -> Plan:
         if trial.metadata.deletion_timestamp is None
     ]
 
-    end = ending(study, trials, count(trials), algorithm.size, started, gpus, now)
+    end = ending(study, trials, count(trials), suggestions.size, started, gpus, now)
     if end is not None and end.at_once:
         for t in trials:
             if not t.finished:
@@ -97,12 +98,15 @@ def decide(snapshot: Snapshot) -> Plan:
     _store(plan, trials, now)
     _stop_or_hold(plan, trials, snapshot)
     if not spec.suspend:
-        _start(plan, trials, snapshot, algorithm, more=end is None)
+        try:
+            _start(plan, trials, snapshot, suggestions, more=end is None)
+        except NothingLeft as nothing_left:
+            end = nothing_left.ending
     stopping = end is not None and end.at_once
     if not stopping and (wait := next_deadline(study, trials, started, gpus, now)) is not None:
         plan.within(wait)
     busy = any(facts.active for facts in snapshot.runs)
-    status = study_status(study, trials, algorithm.size, seed, started, end, busy, now)
+    status = study_status(study, trials, suggestions.size, seed, started, end, busy, now)
     _tell(plan, study, status)
     return plan
 
@@ -159,7 +163,7 @@ def _start(
     plan: Plan,
     trials: Sequence[Progress],
     snapshot: Snapshot,
-    algorithm: SearchAlgorithm,
+    suggestions: Suggestions,
     more: bool,
 ) -> None:
     """Fills the free slots: with trials that wait for their run first, then with new ones."""
@@ -174,18 +178,18 @@ def _start(
         else:
             plan.actions.append(SuspendRun(run.key, run.facts.job, suspend=False))
     free -= len(waiting)
-    if algorithm.adaptive:
+    if suggestions.adaptive:
         # What has ended and is not read to its end has something to teach: worth the wait.
         free -= sum(run.unread for t in unfinished for run in t.runs)
     if not more or free <= 0:
         return
-    history = [_observed(t, study) for t in trials] if algorithm.adaptive else []
-    total = wanted_trials(study, algorithm.size)
+    history = [_observed(t, study) for t in trials] if suggestions.needs_history else []
+    total = wanted_trials(study, suggestions.size)
     for index in islice(_free_indexes(snapshot, total), min(free, MOST_NEW_TRIALS)):
-        assignment = algorithm.suggest(index, history)
+        assignment = suggestions.suggest(index, history)
         trial = _new_trial(study, index, assignment)
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
-        if algorithm.adaptive:
+        if suggestions.needs_history:
             insort(history, Observed(index, assignment), key=lambda o: o.index)
     if free > MOST_NEW_TRIALS:
         plan.within(0)

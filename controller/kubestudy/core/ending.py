@@ -27,7 +27,7 @@ class Ending:
 
     Attributes:
         reason: ``GoalReached``, ``MaxTrialsReached``, ``SearchSpaceExhausted``,
-            ``TimeoutReached``, ``GPUHoursSpent`` or ``TrialsFailed``.
+            ``TimeoutReached``, ``GPUHoursSpent``, ``NoFeasiblePoint`` or ``TrialsFailed``.
         message: For a person.
         good: Whether the Study completes rather than fails.
         at_once: Whether trials that still run are stopped rather than finished.

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubestudy.algorithms.space import Dimension
-from kubestudy.api.parameters import Parameter, When
+from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.parameters import Assignment, Parameter, When
 from kubestudy.api.study import StudySpec
-from kubestudy.api.validation import FieldError
+from kubestudy.api.validation import FieldError, did_you_mean
+from kubestudy.core.suggesting import search_space
+from kubestudy.expressions import Expression, ExpressionError
 
 
 def space_problems(spec: StudySpec) -> Iterator[FieldError]:
     """Lists what keeps the search space of a Study from being searched."""
-    for i, parameter in enumerate(spec.parameters):
-        if parameter.when is not None:
-            yield from _condition(f"parameters[{i}].when", parameter, parameter.when, spec)
+    wrong = [
+        *(
+            error
+            for i, parameter in enumerate(spec.parameters)
+            if parameter.when is not None
+            for error in _condition(f"parameters[{i}].when", parameter, parameter.when, spec)
+        ),
+        *_constraints(spec),
+    ]
+    yield from wrong
+    if wrong:
+        return
+    space = search_space(spec)
+    if space.size == 0:
+        yield FieldError("parameterConstraints", "no point of the search space keeps all of them")
+        return
+    yield from _initial_trials(spec, space)
 
 
 def _condition(
@@ -71,3 +87,59 @@ def _possible(parameter: Parameter) -> str:
     step = f" in steps of {parameter.step:g}" if parameter.step is not None else ""
     kind = "whole numbers " if parameter.is_int else "numbers "
     return f"{kind}from {parameter.min} to {parameter.max}{step}"
+
+
+def _constraints(spec: StudySpec) -> Iterator[FieldError]:
+    choices = {p.name: p.choices for p in spec.parameters}
+    for i, constraint in enumerate(spec.parameter_constraints or ()):
+        try:
+            Expression(constraint.expression, choices)
+        except ExpressionError as error:
+            yield FieldError(f"parameterConstraints[{i}].expression", str(error))
+
+
+def _initial_trials(spec: StudySpec, space: SearchSpace) -> Iterator[FieldError]:
+    """That each initial trial is a point of the space, as far as it goes."""
+    whole: list[Assignment] = []
+    for i, given in enumerate(spec.initial_trials or ()):
+        path = f"initialTrials[{i}]"
+        wrong = list(_initial_values(path, given, spec, space))
+        yield from wrong
+        if wrong or not space.contains(given):
+            continue
+        constraint = space.broken_by(given)
+        if constraint is not None:
+            yield FieldError(path, f"breaks {constraint.message or constraint.expression!r}")
+        if given in whole:
+            yield FieldError(path, "stands twice in initialTrials")
+        whole.append(given)
+    number = len(spec.initial_trials or ())
+    if space.size is not None and number > space.size:
+        yield FieldError(
+            "initialTrials", f"holds {number}, and the search space has {space.size} points"
+        )
+
+
+def _initial_values(
+    path: str, given: Assignment, spec: StudySpec, space: SearchSpace
+) -> Iterator[FieldError]:
+    for name, value in given.items():
+        here = f"{path}.{name}"
+        parameter = spec.parameter.get(name)
+        if parameter is None:
+            yield FieldError(
+                here,
+                f"no parameter is named {name!r}{did_you_mean(name, spec.parameter)}; there are"
+                f" {', '.join(spec.parameter)}",
+            )
+        elif space.dimension[name].place(value) is None:
+            yield FieldError(
+                here, f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"
+            )
+        elif parameter.when is not None and not space.is_active(name, given):
+            allowed = ", ".join(map(repr, parameter.when.allowed))
+            yield FieldError(
+                here,
+                f"{name!r} is active only while {parameter.when.parameter!r} is {allowed}: give"
+                f" that value as well, or leave {name!r} out",
+            )

@@ -36,7 +36,15 @@ from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.api.validation import FieldError, InvalidObject, parse_study
 from kubestudy.core.plan import Event
 
-IMMUTABLE = ("parameters", "objectives", "constraints", "algorithm", "cross_validation")
+IMMUTABLE = (
+    "parameters",
+    "objectives",
+    "constraints",
+    "algorithm",
+    "cross_validation",
+    "parameter_constraints",
+    "initial_trials",
+)
 """Fields of the spec that must stay as they are once trials exist (see ``Study.transitions``)."""
 
 # Metrics of a running trial are written no more often than this; what matters, at once.
