@@ -282,7 +282,7 @@ def test_a_study_that_is_being_deleted_is_left_alone() -> None:
 
 
 def test_a_refused_study_stops_nothing_that_runs() -> None:
-    of = study(status=ACCEPTED, earlyStopping={"type": "Median"})
+    of = study(status=ACCEPTED, earlyStopping={"type": "Mean"})
     plan = decide(snapshot(of, [trial(state="Running")], [facts(0, RunState.RUNNING)]))
     assert not [a for a in plan.actions if isinstance(a, StopRun)]
     assert plan.status.conditions[0].status == "False"

@@ -262,7 +262,7 @@ def test_what_is_not_finite_is_remembered_and_not_stored(value: float) -> None:
 @pytest.mark.parametrize("number", [1, 99, 100, 101, 199, 200, 201, 1000, 12_345])
 def test_a_curve_is_thinned_evenly_and_keeps_its_order(number: int) -> None:
     curve = told(*(seen(i, step=i) for i in range(number))).curve
-    steps = [s for s, _ in curve]
+    steps = [p.step for p in curve]
     assert steps[0] == 0
     assert steps == sorted(set(steps))
     assert min(number, MAX_POINTS // 2) <= len(curve) <= MAX_POINTS

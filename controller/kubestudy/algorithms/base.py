@@ -32,7 +32,8 @@ class Observed:
             and where it failed.
         failed: Whether it ended without values.
         rungs: With a multi-fidelity algorithm, (resource, value of the first objective) at each
-            rung that it has reached, lowest first.
+            rung that it has reached, lowest first; of a trial that was stopped early, where it
+            was stopped.
         violations: By how much it violates each metric constraint, in the order of the Study's
             constraints; at most 0 where it keeps to it. Empty where nothing is known.
     """

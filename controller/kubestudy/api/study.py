@@ -172,7 +172,10 @@ class EarlyStopping(ApiModel):
     """Which running trials are not worth finishing."""
 
     type: str = Field(
-        min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9\-]*$", description="The rule."
+        min_length=1,
+        max_length=63,
+        pattern=r"^[A-Za-z][A-Za-z0-9\-]*$",
+        description="The rule: Median, Percentile, Threshold, Patience or Wilcoxon.",
     )
     settings: AnyObject | None = Field(default=None, description="Settings of the rule, by name.")
 
@@ -486,7 +489,9 @@ class StudySpec(ApiModel):
         default_factory=Algorithm, description="How configurations are suggested; by TPE if unsaid."
     )
     early_stopping: EarlyStopping | None = Field(
-        default=None, description="Stops running trials that are not worth finishing."
+        default=None,
+        description="Stops running trials that are not worth finishing, by the first objective; not"
+        " together with an algorithm that has rungs. See docs/early-stopping.md.",
     )
     cross_validation: CrossValidation | None = Field(
         default=None, description="Evaluates each trial on several splits."

@@ -17,6 +17,7 @@ from kubestudy.api.study import ATOMIC, MetricValue, list_map
 
 MAX_METRICS = 64
 MAX_POINTS = 100
+MAX_CURVE = 400
 MAX_RUNS = 128
 
 SUCCEEDED = "Succeeded"
@@ -59,6 +60,16 @@ class CurvePoint(ApiModel):
         description="Training step, or the report's number where none is told."
     )
     value: JsonNumber = Field(description="The metric's value there.")
+    fold: int | None = Field(default=None, ge=0, description="With cross-validation: which fold's.")
+    best: JsonNumber | None = Field(
+        default=None, description="With early stopping: the best value reported up to there."
+    )
+    mean: JsonNumber | None = Field(
+        default=None, description="With early stopping: the mean of all values up to there."
+    )
+    reports: int | None = Field(
+        default=None, ge=0, description="With early stopping: how many values those are."
+    )
 
 
 class Run(ApiModel):
@@ -128,8 +139,9 @@ class TrialStatus(ApiModel):
     )
     curve: list[CurvePoint] | None = Field(
         default=None,
-        max_length=MAX_POINTS,
-        description="The first objective over training, thinned to a bounded number of points.",
+        max_length=MAX_CURVE,
+        description="The first objective over training, fold by fold, thinned to a bounded number"
+        " of points.",
         json_schema_extra=ATOMIC,
     )
     runs: list[Run] | None = Field(

@@ -23,6 +23,7 @@ from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
 from kubestudy.core.space_acceptance import space_problems
 from kubestudy.core.suggesting import number_of_suggestions, search_space
+from kubestudy.core.stopping_acceptance import stopping_problems
 
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
@@ -51,6 +52,7 @@ def problems(study: Study, allowed: Allowed = NOTHING) -> list[FieldError]:
         *_not_built_yet(spec),
         *of_space,
         *of_algorithm,
+        *stopping_problems(spec),
         *placeholder_problems(spec),
         *_pod(spec),
         *pod_security_problems(spec, allowed),
@@ -76,8 +78,6 @@ def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
         yield FieldError("algorithm.resource", later)
     if spec.algorithm.synchronous is not None:
         yield FieldError("algorithm.synchronous", later)
-    if spec.early_stopping:
-        yield FieldError("earlyStopping", later)
     if spec.cross_validation and spec.cross_validation.execution == FoldExecution.ONE_POD:
         yield FieldError("crossValidation.execution", f"OnePod {later}, for PodPerFold")
     for i, source in enumerate(spec.metrics or ()):

@@ -23,6 +23,7 @@ from kubestudy.api.trial import FAILED, Trial, TrialSpec
 from kubestudy.api.validation import FieldError
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.conditions import said
+from kubestudy.core.early_stopping import end_early, where_stopped
 from kubestudy.core.ending import ending, next_deadline
 from kubestudy.core.facts import RunKey
 from kubestudy.core.folds import hopeless
@@ -93,6 +94,8 @@ def decide(snapshot: Snapshot) -> Plan:
             gpus,
             now,
         )
+
+    end_early(trials, spec, gpus, now)
 
     plan = Plan()
     _store(plan, trials, now)
@@ -219,6 +222,7 @@ def _observed(t: Progress, study: Study) -> Observed:
         t.trial.spec.parameters,
         known if len(known) == len(values) else None,
         t.state == FAILED,
+        rungs=where_stopped(t, study.spec),
         violations=violations(t.status, study.spec),
     )
 

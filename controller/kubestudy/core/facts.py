@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 
 from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
 
@@ -145,6 +146,27 @@ class MetricTrack:
         self.count += 1
 
 
+@dataclass(frozen=True)
+class Reported:
+    """One value of the curve's metric, and what came before it.
+
+    Attributes:
+        step: Training step, or the number of values before it where no step was told.
+        value: The value.
+        min: The smallest value up to there.
+        max: The largest value up to there.
+        mean: The mean of all values up to there, rounded once.
+        count: How many values those are.
+    """
+
+    step: float
+    value: float
+    min: float
+    max: float
+    mean: float
+    count: int
+
+
 @dataclass
 class RunReport:
     """All that one pod has reported so far, in bounded space.
@@ -153,7 +175,8 @@ class RunReport:
         curve_metric: The metric whose course is kept.
         owed: The metrics that are kept even beyond the number of others that is.
         metrics: What was seen of each metric, by name.
-        curve: (step, value) of ``curve_metric``, thinned to at most ``MAX_POINTS``.
+        curve: The course of ``curve_metric``, thinned to at most ``MAX_POINTS``.
+        newest: What was reported of it last.
         not_finite: The first metric that was NaN or infinite, with its value and step.
         missing: How many reports are known to be lost, by gaps in their numbers.
         dropped: Names of metrics beyond the number that is kept.
@@ -166,7 +189,8 @@ class RunReport:
     curve_metric: str | None = None
     owed: frozenset[str] = frozenset()
     metrics: dict[str, MetricTrack] = field(default_factory=dict)
-    curve: list[tuple[float, float]] = field(default_factory=list)
+    curve: list[Reported] = field(default_factory=list)
+    newest: Reported | None = None
     not_finite: tuple[str, float, float | None] | None = None
     missing: int = 0
     dropped: int = 0
@@ -177,6 +201,7 @@ class RunReport:
     _last_seq: int = -1
     _stride: int = 1
     _seen: int = 0
+    _sum: Fraction = Fraction(0)
 
     @classmethod
     def of(cls, owed: Sequence[str]) -> RunReport:
@@ -236,10 +261,20 @@ class RunReport:
 
     def _plot(self, step: float, value: float) -> None:
         """Keeps every n-th point, with n doubled each time that the space is full."""
+        self._sum += Fraction(value)
+        before = self.newest
+        self.newest = Reported(
+            step,
+            value,
+            min=min(before.min, value) if before else value,
+            max=max(before.max, value) if before else value,
+            mean=float(self._sum / (self._seen + 1)),
+            count=self._seen + 1,
+        )
         if self._seen % self._stride == 0:
             if len(self.curve) == MAX_POINTS:
                 del self.curve[1::2]
                 self._stride *= 2
             if self._seen % self._stride == 0:
-                self.curve.append((step, value))
+                self.curve.append(self.newest)
         self._seen += 1

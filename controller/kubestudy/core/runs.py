@@ -123,17 +123,7 @@ def follow_run(
         verdict = judge(facts, report, spec.owed)
         _close(progress, facts, verdict, last, gpus, now)
         if verdict.remedy is None and progress.record is not None:
-            values = [
-                MetricValue(metric=o.metric, value=objective_value(o, report))
-                for o in spec.objectives
-            ]
-            bounded = [
-                MetricValue(metric=c.metric, value=report.metrics[c.metric].latest)
-                for c in spec.constraints or ()
-            ]
-            progress.record = progress.record.model_copy(
-                update={"objectives": values, "constraints": bounded or None}
-            )
+            progress.record = with_values(progress.record, report, spec)
     return progress
 
 
@@ -175,6 +165,18 @@ def _close(
     ended = replace(facts, ended=facts.ended or now)
     _write_down(progress, recorded(ended, outcome, verdict.reason, gpus), last, gpus)
     progress.verdict = verdict
+
+
+def with_values(record: Run, report: RunReport, spec: StudySpec) -> Run:
+    """Puts the values that a run gave into what is stored of it."""
+    values = [
+        MetricValue(metric=o.metric, value=objective_value(o, report)) for o in spec.objectives
+    ]
+    bounded = [
+        MetricValue(metric=c.metric, value=report.metrics[c.metric].latest)
+        for c in spec.constraints or ()
+    ]
+    return record.model_copy(update={"objectives": values, "constraints": bounded or None})
 
 
 def objective_value(objective: Objective, report: RunReport) -> float:

@@ -14,6 +14,7 @@ from kubestudy.api.study import (
 )
 from kubestudy.api.trial import FAILED, RUNNING, STOPPED, SUCCEEDED
 from kubestudy.core.conditions import said
+from kubestudy.core.early_stopping import saved_by_early_stopping
 from kubestudy.core.ending import Ending, gpu_seconds
 from kubestudy.core.results import results_of
 from kubestudy.core.trials import Progress
@@ -120,7 +121,9 @@ def study_status(
         best=results.best,
         pareto_front=results.front,
         hypervolume=results.hypervolume,
-        gpu_seconds=GpuSeconds(used=round(gpu_seconds(trials, 0))),
+        gpu_seconds=GpuSeconds(
+            used=round(gpu_seconds(trials, 0)), saved=saved_by_early_stopping(trials)
+        ),
         start_time=started,
         completion_time=completed if over else None,
         time_left=None if over or suspended else _time_left(study, trials, counts, total),

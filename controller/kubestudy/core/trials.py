@@ -17,7 +17,6 @@ from kubestudy.api.trial import (
     RUNNING,
     STOPPED,
     SUCCEEDED,
-    CurvePoint,
     MetricSummary,
     Run,
     Trial,
@@ -25,12 +24,13 @@ from kubestudy.api.trial import (
 )
 from kubestudy.core.accounts import carried
 from kubestudy.core.conditions import said
+from kubestudy.core.courses import course
 from kubestudy.core.facts import RunFacts, RunKey, RunReport
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 from kubestudy.core.ranking import is_feasible
 from kubestudy.core.retries import not_before, runs_again
-from kubestudy.core.runs import RunProgress, follow_run, recorded
+from kubestudy.core.runs import RunProgress, follow_run, recorded, with_values
 
 STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
 OBSERVATIONS_COMPLETE = "ObservationsComplete"
@@ -68,7 +68,7 @@ class Progress:
         """Its runs that hold a slot; what is stopped with the trial is written down already."""
         if self.finished:
             return []
-        facts = [r.facts for r in self.runs if r.facts is not None]
+        facts = [r.facts for r in self.runs if r.facts is not None and not r.succeeded]
         return [f for f in facts if f.active and not f.ended_by_itself]
 
     @property
@@ -132,11 +132,27 @@ def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime
     progress.status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
     for run in progress.runs:
         if run.facts is not None and not run.succeeded:
-            ended = replace(run.facts, ended=run.facts.ended or now)
-            stopped = recorded(ended, STOPPED, reason, gpus)
-            before = [r for r in progress.status.runs or () if r.job == stopped.job]
-            _record(progress, carried(before[0], stopped, gpus) if before else stopped)
+            _record(progress, _ended(progress, run.facts, STOPPED, reason, gpus, now))
     _finish(progress, STOPPED, reason, message, now)
+
+
+def conclude(
+    progress: Progress,
+    run: RunProgress,
+    reason: str,
+    message: str,
+    spec: StudySpec,
+    gpus: int,
+    now: datetime,
+) -> None:
+    """Takes a run that is at work for done, if it has reported all that it owes."""
+    if run.facts is None or run.report is None or not run.report.metrics.keys() >= {*spec.owed}:
+        return
+    record = _ended(progress, run.facts, SUCCEEDED, reason, gpus, now)
+    run.record = with_values(record, run.report, spec)
+    _record(progress, run.record)
+    if all(r.succeeded for r in progress.runs):
+        _conclude(progress, spec, reason, message, now)
 
 
 def values_so_far(progress: Progress) -> list[MetricValue] | None:
@@ -159,12 +175,21 @@ def over_folds(of_folds: Sequence[Sequence[MetricValue]]) -> list[MetricValue]:
     return values
 
 
+def _ended(
+    progress: Progress, facts: RunFacts, outcome: str, reason: str, gpus: int, now: datetime
+) -> Run:
+    """What to store of a run that is ended before its time."""
+    ended = recorded(replace(facts, ended=facts.ended or now), outcome, reason, gpus)
+    before = [r for r in progress.status.runs or () if r.job == ended.job]
+    return carried(before[0], ended, gpus) if before else ended
+
+
 def _note(progress: Progress, run: RunProgress, spec: StudySpec) -> None:
     """Writes down what a run has come to, and what it has measured."""
     if run.record is None:
         return
     if run.verdict is not None or run.record.outcome == RUNNING:
-        _measure(progress, run.report, spec)
+        _measure(progress, run, spec)
     _record(progress, run.record)
     if progress.status.start_time is None and run.record.start_time is not None:
         progress.status = progress.status.model_copy(update={"start_time": run.record.start_time})
@@ -193,10 +218,7 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         _finish(progress, FAILED, verdict.reason, verdict.message, now, ended)
         return
     if all(run.succeeded for run in progress.runs):
-        ends = [r.record.completion_time for r in progress.runs if r.record]
-        _conclude(progress, spec)
-        latest = max((e for e in ends if e is not None), default=now)
-        _finish(progress, SUCCEEDED, "Completed", "", now, latest)
+        _conclude(progress, spec, "Completed", "", now)
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]
@@ -227,14 +249,19 @@ def _tell_of_gaps(progress: Progress, run: RunProgress, now: datetime) -> None:
     progress.status = progress.status.model_copy(update={"conditions": conditions})
 
 
-def _conclude(progress: Progress, spec: StudySpec) -> None:
-    """Writes down what all runs together gave, and whether that is feasible."""
+def _conclude(
+    progress: Progress, spec: StudySpec, reason: str, message: str, now: datetime
+) -> None:
+    """Ends a trial whose runs are all done: what they gave together, and whether it is feasible."""
     status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
     bounded = [r.constraints for r in status.runs or () if r.constraints]
     if spec.constraints and bounded:
         status = status.model_copy(update={"constraints": over_folds(bounded)})
         status = status.model_copy(update={"feasible": is_feasible(status, spec)})
     progress.status = status
+    ends = [r.record.completion_time for r in progress.runs if r.record]
+    latest = max((e for e in ends if e is not None), default=now)
+    _finish(progress, SUCCEEDED, reason, message, now, latest)
 
 
 def _finish(
@@ -276,8 +303,9 @@ def _record(progress: Progress, run: Run) -> None:
     progress.status = progress.status.model_copy(update={"runs": runs[-MAX_RUNS:]})
 
 
-def _measure(progress: Progress, report: RunReport | None, spec: StudySpec) -> None:
+def _measure(progress: Progress, run: RunProgress, spec: StudySpec) -> None:
     """Writes down what was reported, first what every trial owes."""
+    report = run.report
     if report is None or not report.metrics:
         return
     first = [name for name in spec.owed if name in report.metrics]
@@ -293,6 +321,6 @@ def _measure(progress: Progress, report: RunReport | None, spec: StudySpec) -> N
     progress.status = progress.status.model_copy(
         update={
             "metrics": metrics,
-            "curve": [CurvePoint(step=s, value=v) for s, v in report.curve] or None,
+            "curve": course(progress.status.curve or (), report, run.key.fold, spec) or None,
         }
     )

@@ -1,0 +1,47 @@
+"""Whether the rule of early stopping that a Study asks for can be used in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from kubestudy.api.study import StudySpec
+from kubestudy.api.validation import FieldError
+from kubestudy.stopping import available
+
+
+def stopping_problems(spec: StudySpec) -> Iterator[FieldError]:
+    """Lists what is wrong with early stopping, with fields relative to the Study's spec."""
+    chosen = spec.early_stopping
+    if chosen is None:
+        return
+    kind = available().get(chosen.type)
+    if kind is None:
+        yield FieldError(
+            "earlyStopping.type",
+            f"unknown rule {chosen.type!r}; this version has {', '.join(available())}",
+        )
+        return
+    try:
+        settings = kind.settings_model.model_validate(chosen.settings or {})
+    except ValidationError as error:
+        allowed = ", ".join(f.alias or n for n, f in kind.settings_model.model_fields.items())
+        for e in error.errors():
+            path = ".".join(map(str, e["loc"]))
+            yield FieldError(
+                f"earlyStopping.settings.{path}",
+                f"{e['msg']} (given: {e['input']!r}; {chosen.type} takes {allowed})",
+            )
+        return
+    yield from kind.check(settings, spec)
+    if spec.algorithm.resource is not None:
+        yield FieldError(
+            "earlyStopping",
+            f"cannot be combined with {spec.algorithm.type}, which stops trials at its rungs;"
+            " leave one of them out",
+        )
+    if len(spec.objectives) > 1:
+        yield FieldError(
+            "earlyStopping", "judges trials by one objective, and this Study has several"
+        )
