@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format generate lock cluster-up cluster-down bench clean \
-	test-unit test-cli test-examples test-trial test-apiserver test-e2e
+	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-e2e
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,7 +23,7 @@ run: .venv/ready .venv-trial/ready data/NOTICE.txt ## Tune a small real BERT on 
 setup: .venv/ready .venv-trial/ready data/NOTICE.txt ## Make the environments and the example data
 
 # The cheap and telling ones first.
-test: test-unit test-cli test-trial test-examples test-apiserver test-e2e ## Run all tests (with all set-up; under 40 minutes)
+test: test-unit test-cli test-trial test-examples test-prometheus test-apiserver test-e2e ## Run all tests (with all set-up; under 40 minutes)
 
 test-unit: .venv/ready ## Test the core, the algorithms and the API models (seconds)
 	$(PYTEST) tests/unit
@@ -36,6 +36,9 @@ test-trial: .venv-trial/ready data/NOTICE.txt ## Test the trial package with the
 
 test-examples: .venv/ready .venv-trial/ready data/NOTICE.txt ## Run every example
 	PATH="$(CURDIR)/$(TRIAL):$$PATH" $(PYTEST) tests/examples
+
+test-prometheus: .venv/ready ## Test reading metrics from a real Prometheus (Debian's)
+	$(PYTEST) tests/prometheus
 
 test-apiserver: .venv/ready ## Test the API and the controller on a real API server
 	$(PYTEST) tests/apiserver

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubestudy.api.study import SourceType
 from kubestudy.api.trial import MAX_METRICS
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide
@@ -404,3 +406,14 @@ def test_reports_that_were_never_seen_are_told() -> None:
     assert (complete.status, complete.reason) == ("False", "ObservationsMissing")
     assert "3 reports" in complete.message
     assert progress.state == "Succeeded"
+
+
+def test_a_source_that_is_not_set_up_is_refused() -> None:
+    asked = study(metrics=[{"type": "Logs"}, {"type": "Prometheus"}])
+    assert not problems(asked)
+    (error,) = problems(asked, sources={SourceType.LOGS})
+    assert error.field == "spec.metrics[1].type"
+    assert "--prometheus-url" in error.message
+    plan = decide(replace(snapshot(asked), sources={SourceType.LOGS}))
+    assert not plan.actions
+    assert plan.status is not None

@@ -152,6 +152,39 @@ TEMPLATE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("metrics", "linger"),
+    [
+        ([{"type": "Prometheus"}], "35"),
+        ([{"type": "Prometheus", "lingerSeconds": 3}], "3"),
+        ([{"type": "Prometheus", "lingerSeconds": 0}], "0"),
+        ([{"type": "Logs"}, {"type": "Prometheus"}], "0"),
+        ([{"type": "Logs"}], None),
+        (None, None),
+    ],
+)
+def test_a_pod_is_scraped_where_the_study_asks_for_it(metrics: Any, linger: str | None) -> None:
+    settings = JobSettings(linger_seconds=35)
+    job = build(study(metrics=metrics), trial(), KEY, settings)
+    assert env(job).get("KUBESTUDY_LINGER_SECONDS") == linger
+    port = 9464 if linger is not None else None
+    assert env(job).get("KUBESTUDY_METRICS_PORT") == (port and str(port))
+    assert container(job).get("ports") == (port and [{"name": "metrics", "containerPort": port}])
+    annotations = job["spec"]["template"]["metadata"]["annotations"]
+    assert annotations.get("prometheus.io/port") == (port and str(port))
+    assert annotations["kubestudy.dev/study"] == "demo"
+
+
+def test_a_port_of_the_users_own_stays() -> None:
+    mine = [{"name": "metrics", "containerPort": 80}]
+    pod = {"containers": [{"name": "a", "image": "b", "ports": mine}]}
+    template = {"metadata": {"annotations": {"prometheus.io/port": "80"}}, "spec": pod}
+    asked = study(metrics=[{"type": "Prometheus"}], trial={"template": template})
+    job = build(asked, trial(), KEY, JobSettings())
+    assert container(job)["ports"] == mine
+    assert job["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == "80"
+
+
 def test_a_template_is_filled_and_keeps_what_is_its_own() -> None:
     job = built(trial={"template": TEMPLATE})
     template = job["spec"]["template"]

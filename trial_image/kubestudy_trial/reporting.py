@@ -9,13 +9,17 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubestudy_trial.environment import Environment
 from kubestudy_trial.failures import Failure
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 _log = logging.getLogger(__name__)
 
@@ -175,42 +179,61 @@ def termination_message(
 
 
 class _Gauges:
-    """The metrics for Prometheus. Labels name a metric, never a trial or a parameter."""
+    """The metrics for Prometheus. Labels name a metric, never a trial or a parameter.
+
+    A scrape sees whole reports only: a value always comes with the step that it belongs to.
+    """
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Gauge
-
-        self.registry = CollectorRegistry()
-        self._metric = Gauge(
-            "kubestudy_trial_metric",
-            "The last reported value of a metric.",
-            ["metric"],
-            registry=self.registry,
-        )
-        self._step = Gauge("kubestudy_trial_step", "The last step.", registry=self.registry)
-        self._epoch = Gauge("kubestudy_trial_epoch", "The last epoch.", registry=self.registry)
+        self._lock = threading.Lock()
+        self._values: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
+        self._places: dict[str, float] = {}
 
     @classmethod
     def serve(cls, port: int) -> "_Gauges | None":
         if not port:
             return None
         try:
-            from prometheus_client import start_http_server
+            from prometheus_client import CollectorRegistry, start_http_server
 
             gauges = cls()
-            start_http_server(port, registry=gauges.registry)
+            registry = CollectorRegistry()
+            registry.register(gauges)
+            start_http_server(port, registry=registry)
         except (ImportError, OSError, OverflowError) as error:
             _log.warning("no metrics endpoint on port %d, training goes on: %s", port, error)
             return None
         return gauges
 
     def set(self, step: int | None, epoch: float | None, values: dict[str, float]) -> None:
-        if step is not None:
-            self._step.set(step)
-        if epoch is not None:
-            self._epoch.set(epoch)
-        for name, value in values.items():
-            self._metric.labels(metric=name).set(value)
+        with self._lock:
+            for place, number in (("step", step), ("epoch", epoch)):
+                if number is not None:
+                    self._places[place] = number
+            self._values |= values
+            for name in values:
+                if step is None:
+                    self._steps.pop(name, None)
+                else:
+                    self._steps[name] = step
+
+    def collect(self) -> "Iterator[Metric]":
+        """Give everything as it is now; called by the endpoint."""
+        from prometheus_client.core import GaugeMetricFamily as Gauge
+
+        with self._lock:
+            values, steps, places = dict(self._values), dict(self._steps), dict(self._places)
+        for name, numbers, text in (
+            ("kubestudy_trial_metric", values, "The last reported value of a metric."),
+            ("kubestudy_trial_metric_step", steps, "The step of that report."),
+        ):
+            family = Gauge(name, text, labels=["metric"])
+            for metric, number in numbers.items():
+                family.add_metric([metric], number)
+            yield family
+        for place, number in places.items():
+            yield Gauge(f"kubestudy_trial_{place}", f"The last {place}.", value=number)
 
 
 def _parts(values: dict[str, float]) -> list[tuple[bool, dict[str, float]]]:

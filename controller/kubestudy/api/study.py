@@ -409,13 +409,20 @@ class MetricsSource(ApiModel):
         description="Logs with format Regex: an expression with the groups name and value.",
     )
     query: StrictStr | None = Field(
-        default=None, min_length=1, max_length=4096, description="Prometheus: a PromQL query."
+        default=None,
+        min_length=1,
+        max_length=4096,
+        description="Prometheus: a PromQL query for one series of the trial's pod, such as"
+        " max(rate(samples_total[1m])); the pod is put in by kubestudy. Where none is given, the"
+        " metrics that kubestudy-trial exports are read.",
     )
     linger_seconds: StrictInt | None = Field(
         default=None,
         ge=0,
         le=600,
-        description="Prometheus: how long the trial keeps its endpoint up after its end.",
+        description="Prometheus: how long the trial keeps its endpoint up after its end, told to"
+        " it as KUBESTUDY_LINGER_SECONDS; a little more than the scrape interval where Prometheus"
+        " is the first source, else 0.",
     )
 
     rules: ClassVar = (
@@ -526,6 +533,11 @@ class StudySpec(ApiModel):
     def parameter(self) -> dict[str, Parameter]:
         """The parameters by name."""
         return {p.name: p for p in self.parameters}
+
+    @property
+    def sources(self) -> list[SourceType]:
+        """Where metrics are read from, in order of preference."""
+        return [s.type for s in self.metrics] if self.metrics else [SourceType.LOGS]
 
     @property
     def objective(self) -> Objective:

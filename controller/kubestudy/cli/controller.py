@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
+
+# A scrape may come a little late.
+SCRAPE_MARGIN = 5
 
 
 @click.command(short_help="Run the controller (what the Deployment's pod does).")
@@ -38,6 +42,35 @@ import click
     metavar="NAME",
     help="Service account, besides default, that trials may run as; may be repeated.",
 )
+@click.option(
+    "--prometheus-url",
+    metavar="URL",
+    envvar="KUBESTUDY_PROMETHEUS_URL",
+    help="The Prometheus that scrapes the trials; Studies may then read metrics from it.",
+)
+@click.option(
+    "--prometheus-ca-file",
+    metavar="FILE",
+    envvar="KUBESTUDY_PROMETHEUS_CA_FILE",
+    type=click.Path(path_type=Path),
+    help="Certificates to trust in place of the system's.",
+)
+@click.option(
+    "--prometheus-token-file",
+    metavar="FILE",
+    envvar="KUBESTUDY_PROMETHEUS_TOKEN_FILE",
+    type=click.Path(path_type=Path),
+    help="File with a bearer token; it is read again for each query.",
+)
+@click.option(
+    "--prometheus-scrape-interval",
+    metavar="SECONDS",
+    envvar="KUBESTUDY_PROMETHEUS_SCRAPE_INTERVAL",
+    type=click.IntRange(1, 300),
+    default=30,
+    show_default=True,
+    help="How often it scrapes a trial.",
+)
 @click.option("--workers", default=4, show_default=True, help="Studies worked on at once.")
 @click.option("--port", default=8080, show_default=True, help="Port of probes and metrics.")
 @click.option(
@@ -68,6 +101,10 @@ def controller(
     trial_image: str | None,
     powers: tuple[str, ...],
     service_accounts: tuple[str, ...],
+    prometheus_url: str | None,
+    prometheus_ca_file: Path | None,
+    prometheus_token_file: Path | None,
+    prometheus_scrape_interval: int,
     workers: int,
     port: int,
     leader_elect: bool,
@@ -87,17 +124,31 @@ def controller(
     from kubestudy.runtime.client import KubeClient
     from kubestudy.runtime.controller import ControllerSettings
     from kubestudy.runtime.main import identity, run_controller
+    from kubestudy.runtime.prometheus import PrometheusSettings
     from kubestudy.workloads.job import DEFAULT_TRIAL_IMAGE, JobSettings
 
     logs.configure(log_level, log_format == "json")
     client = KubeClient.connect(kubeconfig, context)
     client.on_answer = metrics.requested
+    prometheus = None
+    if prometheus_url:
+        try:
+            prometheus = PrometheusSettings(
+                prometheus_url,
+                prometheus_ca_file,
+                prometheus_token_file,
+                prometheus_scrape_interval,
+            )
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--prometheus-url") from error
+    trial_image = trial_image or DEFAULT_TRIAL_IMAGE
     settings = ControllerSettings(
         namespaces=namespaces,
         workers=workers,
         identity=identity(),
-        jobs=JobSettings(trial_image or DEFAULT_TRIAL_IMAGE),
+        jobs=JobSettings(trial_image, linger_seconds=prometheus_scrape_interval + SCRAPE_MARGIN),
         allowed=Allowed(frozenset(map(Power, powers)), frozenset(service_accounts)),
+        prometheus=prometheus,
     )
     lease = (lease_namespace or client.namespace) if leader_elect else None
     sys.exit(run_controller(client, settings, port=port, lease_namespace=lease))

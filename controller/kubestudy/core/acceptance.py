@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
 from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
+from kubestudy.core.promql import PromQLError, bind
 from kubestudy.core.space_acceptance import space_problems
 from kubestudy.core.suggesting import number_of_suggestions, search_space
 from kubestudy.core.stopping_acceptance import stopping_problems
@@ -34,12 +35,17 @@ _RESERVED_POD_FIELDS = {
 }
 
 
-def problems(study: Study, allowed: Allowed = NOTHING) -> list[FieldError]:
+def problems(
+    study: Study,
+    allowed: Allowed = NOTHING,
+    sources: Set[SourceType] = frozenset(SourceType),
+) -> list[FieldError]:
     """Lists everything that keeps a valid Study from being run.
 
     Args:
         study: The Study.
         allowed: What the administrator allows to pod templates.
+        sources: Where reports can be read from, as far as that is known.
 
     Returns:
         Errors with the whole path of the field; empty where the Study is accepted.
@@ -54,6 +60,7 @@ def problems(study: Study, allowed: Allowed = NOTHING) -> list[FieldError]:
         *of_algorithm,
         *stopping_problems(spec),
         *placeholder_problems(spec),
+        *_metrics(spec, sources),
         *_pod(spec),
         *pod_security_problems(spec, allowed),
     ]
@@ -81,12 +88,26 @@ def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
     if spec.cross_validation and spec.cross_validation.execution == FoldExecution.ONE_POD:
         yield FieldError("crossValidation.execution", f"OnePod {later}, for PodPerFold")
     for i, source in enumerate(spec.metrics or ()):
-        if source.type == SourceType.PROMETHEUS:
-            yield FieldError(f"metrics[{i}].type", f"Prometheus {later}, and use Logs")
         if LogFormat.REGEX in (source.formats or ()):
             yield FieldError(f"metrics[{i}].formats", f"Regex {later}, and use Json or KeyValue")
     if spec.trial.manifest is not None:
         yield FieldError("trial.manifest", f"{later}, and use template")
+
+
+def _metrics(spec: StudySpec, sources: Set[SourceType]) -> Iterator[FieldError]:
+    for i, source in enumerate(spec.metrics or ()):
+        if source.type not in sources:
+            yield FieldError(
+                f"metrics[{i}].type",
+                f"{source.type} is not set up here: a cluster's administrator says where it is by"
+                " the controller's option --prometheus-url, and local runs have none; use Logs",
+            )
+        if source.query is None:
+            continue
+        try:
+            bind(source.query, "namespace", "pod")
+        except PromQLError as error:
+            yield FieldError(f"metrics[{i}].query", str(error))
 
 
 def _algorithm(spec: StudySpec) -> Iterator[FieldError]:

@@ -66,7 +66,7 @@ def decide(snapshot: Snapshot) -> Plan:
         and study.status.observed_generation == study.metadata.generation
     ):
         return _tidy(snapshot)
-    if wrong := problems(study, snapshot.allowed):
+    if wrong := problems(study, snapshot.allowed, snapshot.sources):
         return _refuse(study, wrong, now)
 
     spec, gpus = study.spec, gpus_of(study.spec)

@@ -182,6 +182,7 @@ class RunReport:
         dropped: Names of metrics beyond the number that is kept.
         complete: Whether everything the pod said has been read.
         problem: Why the pod's reports could not be read, None where they could.
+        hint: What a source says of metrics that it does not have.
         exit_reason: What the trial itself says became of it.
         exit_message: The same for a person.
     """
@@ -196,6 +197,7 @@ class RunReport:
     dropped: int = 0
     complete: bool = False
     problem: str | None = None
+    hint: str | None = None
     exit_reason: str | None = None
     exit_message: str = ""
     _last_seq: int = -1

@@ -94,9 +94,10 @@ def judge(run: RunFacts, report: RunReport, wanted: list[str]) -> Verdict:
         return bad("LogLost", f"{', '.join(missing)} may have been reported, but {report.problem}")
     if missing:
         seen = ", ".join(sorted(report.metrics)) or "none"
+        hint = f"; {report.hint}" if report.hint else ""
         return bad(
             "MetricMissing",
-            f"the trial ended without reporting {', '.join(missing)} (metrics seen: {seen})",
+            f"the trial ended without reporting {', '.join(missing)} (metrics seen: {seen}){hint}",
         )
     return Verdict("Completed")
 

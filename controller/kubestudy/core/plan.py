@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kubestudy.api.study import Study, StudyStatus
+from kubestudy.api.study import SourceType, Study, StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.core.facts import RunFacts, RunKey, RunReport
 from kubestudy.core.pod_security import NOTHING, Allowed
@@ -23,6 +23,7 @@ class Snapshot:
         reports: What the runs' pods reported, by the pod's UID.
         now: The time.
         allowed: What the administrator allows to pod templates.
+        sources: Where reports can be read from.
     """
 
     study: Study
@@ -31,6 +32,7 @@ class Snapshot:
     reports: Mapping[str, RunReport]
     now: datetime
     allowed: Allowed = NOTHING
+    sources: Set[SourceType] = frozenset(SourceType)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kubestudy.api.study import Study
+from kubestudy.api.study import SourceType, Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.decide import decide, gpus_of
 from kubestudy.core.facts import RunFacts
@@ -60,7 +60,8 @@ class Engine:
     def __init__(self, store: Store, processes: Processes, watcher: Callable[[Moment], None]):
         self._store, self._processes, self._watcher = store, processes, watcher
         self._reports = Reports(store.folder, processes, store.study.spec)
-        self._settings = JobSettings()
+        # Nothing scrapes local runs, which would all want the same port.
+        self._settings = JobSettings(metrics_port=0)
         self._seen: list[RunFacts] = []
         self._look_at = 0.0
         self._stopping = False
@@ -106,7 +107,9 @@ class Engine:
             held = study.spec.model_copy(update={"suspend": True})
             study = study.model_copy(update={"spec": held})
         now = datetime.now(UTC)
-        plan = decide(Snapshot(study, self._store.trials, runs, self._reports.by_pod, now))
+        reports = self._reports.by_pod
+        snapshot = Snapshot(study, self._store.trials, runs, reports, now, sources=_sources(study))
+        plan = decide(snapshot)
         self._apply(plan)
         moment = Moment(self._store.study, self._store.trials, plan.events, stopping)
         self._watcher(moment)
@@ -136,3 +139,10 @@ class Engine:
             self._store.put_status(plan.status)
         for event in plan.events:
             self._store.add_event(event)
+
+
+def _sources(study: Study) -> frozenset[SourceType]:
+    """Where reports can be read from: a Study that names the logs is content with them here."""
+    named = frozenset(study.spec.sources)
+    logs = frozenset({SourceType.LOGS})
+    return named if logs <= named else logs

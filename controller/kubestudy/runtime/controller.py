@@ -6,12 +6,12 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
-from kubestudy.api.study import Study
+from kubestudy.api.study import SourceType, Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.decide import decide
@@ -31,7 +31,10 @@ from kubestudy.runtime.client import (
     Object,
 )
 from kubestudy.runtime.collector import Collector
+from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
 from kubestudy.runtime.queue import WorkQueue
+from kubestudy.runtime.reports import Reports, Source
+from kubestudy.runtime.series import SeriesCollector
 from kubestudy.runtime.watch import Informer
 from kubestudy.workloads.job import JobSettings, observe, run_key
 
@@ -52,6 +55,7 @@ class ControllerSettings:
         identity: The name that events and the lease tell.
         jobs: How Jobs are made.
         allowed: What pod templates may ask for.
+        prometheus: Where metrics may be read from beside the logs; None for nowhere.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -59,6 +63,7 @@ class ControllerSettings:
     identity: str = "kubestudy-controller"
     jobs: JobSettings = field(default_factory=JobSettings)
     allowed: Allowed = NOTHING
+    prometheus: PrometheusSettings | None = None
 
 
 class Controller:
@@ -77,9 +82,7 @@ class Controller:
         self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
         self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
         self.pods: Cache[Object] = Cache(lambda o: o, _annotated_key)
-        self.collector = Collector(
-            client, self._valid_study, self.pods, self._wanted, self.queue.add
-        )
+        self.reports = Reports(self._sources())
         self._applier = Applier(
             client, self.studies, self.trials, self.jobs, settings.jobs, settings.identity
         )
@@ -91,7 +94,7 @@ class Controller:
                 (JOBS, self.jobs, OURS),
                 (PODS, self.pods, OURS),
             ):
-                changed = self.collector.pod_changed if resource is PODS else None
+                changed = self.reports.pod_changed if resource is PODS else None
                 self._informers.append(
                     Informer(client, resource, namespace, cache, self._enqueue, changed, selector)
                 )
@@ -110,8 +113,8 @@ class Controller:
                 return False
         log.info("caches are in: %d studies, %d trials", len(self.studies), len(self.trials))
         for pod in self.pods.values():
-            self.collector.pod_changed(pod)
-        self.collector.start()
+            self.reports.pod_changed(pod)
+        self.reports.start()
         for i in range(self._settings.workers):
             thread = threading.Thread(target=self._work, name=f"worker-{i}", daemon=True)
             thread.start()
@@ -122,7 +125,7 @@ class Controller:
         """Ends after the plans that are being carried out."""
         for informer in self._informers:
             informer.stop()
-        self.collector.stop()
+        self.reports.stop()
         self.queue.close()
         deadline = time.monotonic() + timeout
         for thread in self._workers:
@@ -164,7 +167,8 @@ class Controller:
         reports = {
             facts.pod_uid: report
             for facts in seen
-            if facts.pod_uid and (report := self.collector.report(facts.pod_uid)) is not None
+            if facts.pod_uid
+            and (report := self.reports.report(facts.pod_uid, study.spec)) is not None
         }
         return Snapshot(
             study=study,
@@ -173,6 +177,7 @@ class Controller:
             reports=reports,
             now=now,
             allowed=self._settings.allowed,
+            sources=self.reports.types,
         )
 
     def _run(self, job: Object, pods: list[Object], now: datetime) -> RunFacts | None:
@@ -191,7 +196,7 @@ class Controller:
         pods = self._client.list(PODS, namespace, labelSelector=selector)["items"]
         for pod in pods:
             if self.pods.put(pod):
-                self.collector.pod_changed(pod)
+                self.reports.pod_changed(pod)
         return observe(job, pods, now)
 
     def _work(self) -> None:
@@ -235,10 +240,37 @@ class Controller:
         trial = self.trials.get((pod["metadata"]["namespace"], run.trial))
         return trial is not None and not trial.finished
 
+    def _sources(self) -> dict[SourceType, Source]:
+        """The places that reports are read from."""
+
+        def wanted_from(source: SourceType) -> Callable[[Object], bool]:
+            def wanted(pod: Object) -> bool:
+                study = self._valid_study(_annotated_key(pod))
+                return study is not None and source in study.spec.sources and self._wanted(pod)
+
+            return wanted
+
+        logs = wanted_from(SourceType.LOGS)
+        sources: dict[SourceType, Source] = {
+            SourceType.LOGS: Collector(
+                self._client, self._valid_study, self.pods, logs, self.queue.add
+            )
+        }
+        if self._settings.prometheus is not None:
+            sources[SourceType.PROMETHEUS] = SeriesCollector(
+                Prometheus(self._settings.prometheus),
+                self._settings.prometheus.scrape_interval,
+                self._valid_study,
+                self.pods,
+                wanted_from(SourceType.PROMETHEUS),
+                self.queue.add,
+            )
+        return sources
+
     def _forget_stored(self, key: Key) -> None:
         for pod in self.pods.group(key):
             if not self._wanted(pod):
-                self.collector.forget(pod["metadata"]["uid"])
+                self.reports.forget(pod["metadata"]["uid"])
 
     def _valid_study(self, key: Key) -> Study | None:
         study = self.studies.get(key)

@@ -20,12 +20,18 @@ from kubestudy.api.base import (
     MANAGER,
 )
 from kubestudy.api.parameters import Parameter, Value
-from kubestudy.api.study import CrossValidation, Study, TrialTemplate, parse_duration
+from kubestudy.api.study import (
+    CrossValidation,
+    Study,
+    TrialTemplate,
+    parse_duration,
+)
 from kubestudy.api.trial import Trial
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
 from kubestudy.workloads.pod import Manifest, moment, pod_facts
+from kubestudy.workloads.scraping import METRICS_PORT, expose, scraping_env
 
 DEFAULT_TRIAL_IMAGE = f"kubestudy-trial:{__version__}"
 CHECKPOINTS = "/kubestudy/checkpoints"
@@ -46,9 +52,13 @@ class JobSettings:
 
     Attributes:
         trial_image: The image of a trial that names none.
+        metrics_port: Where a trial's Prometheus endpoint listens; 0 for no endpoint.
+        linger_seconds: How long it stays up after the trial's end, where the Study does not say.
     """
 
     trial_image: str = DEFAULT_TRIAL_IMAGE
+    metrics_port: int = METRICS_PORT
+    linger_seconds: int = 0
 
 
 def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
@@ -155,9 +165,12 @@ def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings
     pod["restartPolicy"] = "Never"
     pod.setdefault("automountServiceAccountToken", False)
     main = pod["containers"][0]
+    scraping = scraping_env(study.spec, settings.metrics_port, settings.linger_seconds)
+    if scraping:
+        expose(template, main, settings.metrics_port)
     ours = [
         {"name": name, "value": placeholders.escape(value)}
-        for name, value in environment(study, trial, run).items()
+        for name, value in {**environment(study, trial, run), **scraping}.items()
     ]
     named = {e["name"] for e in ours}
     theirs = [e for e in main.get("env") or [] if e.get("name") not in named]
