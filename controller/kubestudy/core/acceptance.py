@@ -23,8 +23,8 @@ from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
 from kubestudy.core.promql import PromQLError, bind
 from kubestudy.core.space_acceptance import space_problems
-from kubestudy.core.suggesting import number_of_suggestions, search_space
 from kubestudy.core.stopping_acceptance import stopping_problems
+from kubestudy.core.suggesting import number_of_suggestions, search_space
 
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
