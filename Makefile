@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format generate lock cluster-up cluster-down bench clean \
-	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-e2e
+	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-faults test-e2e
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ test-prometheus: .venv/ready ## Test reading metrics from a real Prometheus (Deb
 
 test-apiserver: .venv/ready ## Test the API and the controller on a real API server
 	$(PYTEST) tests/apiserver
+
+test-faults: .venv/ready ## Test faults at length: 500 kills, a minute of each fault (half an hour)
+	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/apiserver/test_kills.py tests/apiserver/test_faults.py
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
 	$(PYTEST) tests/e2e
