@@ -131,7 +131,7 @@ def test_each_report_counts_once_and_the_last_before_the_exit_counts(
         assert not first.complete
     report = mine.read_to_the_end(pod)
     assert values(report) == {"accuracy": (0.9, 3, 4), "loss": (0.8, 2, 3)}
-    assert report.curve == [(0, 0), (1, 0.1), (2, 0.2), (3, 0.9)]
+    assert [(p.step, p.value) for p in report.curve] == [(0, 0), (1, 0.1), (2, 0.2), (3, 0.9)]
     assert report.exit_message == "as told"
     assert report.hint is None
     # A controller that is started again reads the same of the pod's whole life.

@@ -109,7 +109,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_trial(script: str, port: int, linger: float = 0.0) -> subprocess.Popen[bytes]:
+def start_trial(
+    script: str, port: int, linger: float = 0.0, **variables: str
+) -> subprocess.Popen[bytes]:
     """Starts a program that reports by the trial library, with its metrics on a port.
 
     Its endpoint is up at once; the script itself begins with the first line of its input.
@@ -121,6 +123,7 @@ def start_trial(script: str, port: int, linger: float = 0.0) -> subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={
+            **variables,
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "trial_image"),
             "KUBESTUDY_METRICS_PORT": str(port),

@@ -141,6 +141,15 @@ def test_the_first_source_that_has_a_metric_counts(
     assert merged.complete is complete
 
 
+def test_the_course_comes_from_the_first_source_that_has_the_objective() -> None:
+    logs, series = told(), RunReport.of(["accuracy"])
+    series.add(Observation({"accuracy": 0.5}, step=7))
+    merged = preferred([logs, series], OWED)
+    assert merged is not None
+    assert merged.curve == series.curve
+    assert merged.newest == series.newest
+
+
 def test_hints_of_all_sources_are_told_and_nothing_is_changed() -> None:
     logs, series = told(hint="no log"), told(hint="no series")
     merged = preferred([logs, series], OWED)
