@@ -56,11 +56,13 @@ class SearchAlgorithm(ABC):
         name: What a Study's ``algorithm.type`` says.
         adaptive: Whether a suggestion depends on the values of earlier trials.
         settings_model: The settings that it takes.
+        one_objective: Whether it has no sense of several objectives.
     """
 
     name: ClassVar[str]
     adaptive: ClassVar[bool] = False
     settings_model: ClassVar[type[Settings]] = Settings
+    one_objective: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -125,7 +125,7 @@ class OptunaHistory:
         # Taken out while it is worked with, so that no other thread has it at the same time.
         mirror = self._kept.pop(self._key, None) or _Mirror(self._space, self._directions)
         mirror.follow(history)
-        point = mirror.ask(index, self._sampler(seed_of_suggestion(self._seed, index)))
+        point = mirror.ask(self._sampler(seed_of_suggestion(self._seed, index)))
         self._kept[self._key] = mirror
         while len(self._kept) > KEPT_STUDIES:
             self._kept.popitem(last=False)
@@ -135,14 +135,16 @@ class OptunaHistory:
 class _Mirror:
     """An Optuna study that holds a history.
 
-    Optuna's storage lets no finished trial change, but a trial that was stopped at a rung may go
-    on. So each trial is written anew as a whole whenever anything about it has changed.
+    Optuna's storage lets no finished trial change, and none go away. But a trial that was stopped
+    at a rung may go on, and a suggestion may come to nothing. So each trial is written anew as a
+    whole whenever anything about it has changed, and those beyond the history are taken out.
     """
 
     def __init__(self, space: SearchSpace, directions: Sequence[Direction]):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
         self._axes = {d.name: Axis(d) for d in space.dimensions}
         self._study = optuna.create_study(
             directions=["maximize" if d == Direction.MAXIMIZE else "minimize" for d in directions]
@@ -151,29 +153,33 @@ class _Mirror:
         self._known: list[Observed] = []
 
     def follow(self, history: Sequence[Observed]) -> None:
-        """Becomes the study of a history."""
-        for number, now in enumerate(history):
-            if number == len(self._known):
-                self._known.append(now)
-                self._storage.create_new_trial(self._study._study_id)
-            elif self._known[number] is now or self._known[number] == now:
-                continue
-            self._known[number] = now
-            self._write(number)
-        for number in range(len(history), len(self._known)):
-            # What was asked for and turned down: a failed trial is none to Optuna's samplers.
-            self._known[number] = NO_TRIAL
-            self._write(number)
+        """Becomes that history, by writing what differs."""
+        self._forget_from(len(history))
+        for number, (known, now) in enumerate(zip(self._known, history, strict=False)):
+            if known is not now and known != now:
+                self._known[number] = now
+                self._write(number)
+        for new in history[len(self._known) :]:
+            self._known.append(new)
+            self._storage.create_new_trial(self._study._study_id)
+            self._write(len(self._known) - 1)
 
-    def ask(self, index: int, sampler: optuna.samplers.BaseSampler) -> Assignment:
-        """Suggests a point, and takes it for a trial that runs from now on."""
+    def ask(self, sampler: optuna.samplers.BaseSampler) -> Assignment:
+        """Suggests a point; whether a trial is made of it, the next history tells."""
         self._study.sampler = sampler
-        trial = self._study.ask({name: axis.distribution for name, axis in self._axes.items()})
-        point = {name: axis.value(trial.params[name]) for name, axis in self._axes.items()}
-        self._known.append(Observed(index, point))
-        # As a study built anew would have it, without what the sampler noted on the trial.
-        self._write(trial.number)
+        trial = self._study.ask()
+        axes = self._axes
+        point = self._space.assign(
+            lambda d: axes[d.name].value(trial._suggest(d.name, axes[d.name].distribution))
+        )
+        self._forget_from(trial.number)
         return point
+
+    def _forget_from(self, number: int) -> None:
+        trials = self._storage._studies[self._study._study_id].trials
+        for trial in trials[number:]:
+            del self._storage._trial_id_to_study_id_and_number[trial._trial_id]
+        del trials[number:], self._known[number:]
 
     def _write(self, number: int) -> None:
         frozen = self._frozen(self._known[number])

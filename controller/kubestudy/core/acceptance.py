@@ -123,13 +123,20 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     try:
         kind.settings_model.model_validate(algorithm.settings or {})
     except ValidationError as error:
-        allowed = ", ".join(kind.settings_model.model_fields) or "none"
+        fields = kind.settings_model.model_fields
+        allowed = ", ".join(f.alias or name for name, f in fields.items()) or "none"
         for e in error.errors():
             path = ".".join(map(str, e["loc"]))
             yield FieldError(
                 f"algorithm.settings.{path}",
                 f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
             )
+    if kind.one_objective and len(spec.objectives) > 1:
+        several = ", ".join(name for name, k in available().items() if not k.one_objective)
+        yield FieldError(
+            "objectives",
+            f"{algorithm.type} is for one objective; for several, use one of {several}",
+        )
     space = search_space(spec)
     wrong = kind.check(space)
     yield from wrong
