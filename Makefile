@@ -11,7 +11,8 @@ CLUSTER := $(PYTHON) -m tests.testcluster
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format generate lock cluster-up cluster-down bench clean \
+.PHONY: help setup run test check format generate lock sbom audit \
+	cluster-up cluster-down bench clean \
 	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-faults test-e2e
 
 help: ## List the targets
@@ -65,6 +66,15 @@ generate: .venv/ready ## Write the generated manifests
 
 bench: .venv/ready ## Measure the overhead on the test cluster
 	$(BIN)/python -m bench.overhead
+
+# In an environment of its own that goes afterwards: neither tool is one of ours.
+TOOL = tool=$$(mktemp -d) && trap "rm -rf $$tool" EXIT && $(PYTHON) -m venv $$tool && $$tool/bin/python $(PIP) install -q
+sbom: ## Write the controller's bill of materials (CycloneDX) to dist/sbom.cdx.json
+	@mkdir -p dist
+	$(TOOL) cyclonedx-bom && $$tool/bin/cyclonedx-py requirements requirements.lock -o dist/sbom.cdx.json
+
+audit: ## Ask PyPI for known vulnerabilities of the locked dependencies
+	$(TOOL) pip-audit && $$tool/bin/pip-audit --disable-pip --require-hashes --strict -r requirements.lock
 
 cluster-up: ## Bring up a one-node Kubernetes on this machine (Debian, root, Go)
 	$(CLUSTER) up

@@ -59,15 +59,19 @@ def own_cluster(cluster: Access | ControlPlane) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def controller(cluster: Access | ControlPlane) -> Iterator[Namespace]:
+def controller_image(cluster: Access | ControlPlane) -> str:
+    """The controller's image, on the node."""
+    tag = f"localhost/kubestudy-controller:{VERSION}"
+    if not isinstance(cluster, Cluster):
+        return tag
+    base = {"BASE_IMAGE": images.BASE}
+    dockerfile = ROOT / "controller/Dockerfile"
+    return cluster.provide_image(images.from_dockerfile(dockerfile, ROOT, tag, base))
+
+
+@pytest.fixture(scope="session")
+def controller(cluster: Access | ControlPlane, controller_image: str) -> Iterator[Namespace]:
     """The controller in its pod, installed by the plain manifests; gives its namespace."""
-    if isinstance(cluster, Cluster):
-        dockerfile, tag = (
-            ROOT / "controller/Dockerfile",
-            f"localhost/kubestudy-controller:{VERSION}",
-        )
-        base = {"BASE_IMAGE": images.BASE}
-        cluster.provide_image(images.from_dockerfile(dockerfile, ROOT, tag, base))
     system = ("-n", "kubestudy-system")
     deployment = "deployment/kubestudy-controller"
     was_there = cluster.kubectl(*system, "get", deployment, "--ignore-not-found", "-o", "name")
