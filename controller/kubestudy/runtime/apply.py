@@ -22,6 +22,7 @@ from kubestudy.core.plan import (
     WriteTrialStatus,
 )
 from kubestudy.core.status import blocked
+from kubestudy.runtime import metrics
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import (
     APPLY,
@@ -140,6 +141,8 @@ class Applier:
                 }
                 written = self._write_status(TRIALS, "Trial", (namespace, name), identity, status)
                 self._trials.put(written)
+                if status.finished and not (known and known.finished):
+                    metrics.trial_finished(status)
                 self._written[key] = time.monotonic()
         return None
 

@@ -18,7 +18,7 @@ from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
 from kubestudy.core.plan import Snapshot
 from kubestudy.core.pod_security import NOTHING, Allowed
-from kubestudy.runtime import metrics
+from kubestudy.runtime import logs, metrics
 from kubestudy.runtime.apply import Applier, Conflict
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import (
@@ -201,32 +201,36 @@ class Controller:
 
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:
-            began = time.monotonic()
-            outcome = "ok"
-            try:
-                wait = self.reconcile(key)
-                self.queue.succeeded(key)
-                if wait is not None:
-                    self.queue.add(key, wait)
-            except ApiError as error:
-                outcome = "api_error"
-                wait = self.queue.failed(key, error.retry_after or 0)
-                # A Conflict or NotFound only says that the world has moved on.
-                level = logging.INFO if error.status in (404, 409) else logging.WARNING
-                log.log(level, "study %s/%s: %s; again in %.1f s", *key, error, wait)
-            except Conflict as error:
-                outcome = "conflict"
-                # At an even pace: that the name is free again is not seen, but found out.
-                self.queue.succeeded(key)
-                self.queue.add(key, CONFLICT_EVERY)
-                log.warning("study %s/%s: %s; again in %g s", *key, error, CONFLICT_EVERY)
-            except Exception:
-                outcome = "error"
-                wait = self.queue.failed(key, 1)
-                log.exception("study %s/%s: again in %.1f s", *key, wait)
-            finally:
-                self.queue.done(key)
-                metrics.reconciled(outcome, time.monotonic() - began)
+            with logs.reconciling(*key):
+                self._work_on(key)
+
+    def _work_on(self, key: Key) -> None:
+        began = time.monotonic()
+        outcome = "ok"
+        try:
+            wait = self.reconcile(key)
+            self.queue.succeeded(key)
+            if wait is not None:
+                self.queue.add(key, wait)
+        except ApiError as error:
+            outcome = "api_error"
+            wait = self.queue.failed(key, error.retry_after or 0)
+            # A Conflict or NotFound only says that the world has moved on.
+            level = logging.INFO if error.status in (404, 409) else logging.WARNING
+            log.log(level, "study %s/%s: %s; again in %.1f s", *key, error, wait)
+        except Conflict as error:
+            outcome = "conflict"
+            # At an even pace: that the name is free again is not seen, but found out.
+            self.queue.succeeded(key)
+            self.queue.add(key, CONFLICT_EVERY)
+            log.warning("study %s/%s: %s; again in %g s", *key, error, CONFLICT_EVERY)
+        except Exception:
+            outcome = "error"
+            wait = self.queue.failed(key, 1)
+            log.exception("study %s/%s: again in %.1f s", *key, wait)
+        finally:
+            self.queue.done(key)
+            metrics.reconciled(outcome, time.monotonic() - began)
 
     def _enqueue(self, study: Hashable) -> None:
         if isinstance(study, tuple):

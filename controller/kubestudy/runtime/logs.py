@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
+import uuid
+from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
+
+_about: ContextVar[dict[str, str] | None] = ContextVar("about", default=None)
+
+
+@contextlib.contextmanager
+def reconciling(namespace: str, study: str) -> Iterator[None]:
+    """Marks what this thread logs meanwhile with the Study, and with an id of this one round."""
+    words = {"namespace": namespace, "study": study, "reconcileID": uuid.uuid4().hex[:12]}
+    token = _about.set(words)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 class JsonFormatter(logging.Formatter):
@@ -18,6 +35,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **(_about.get() or {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -9,12 +9,15 @@ import socket
 import threading
 import uuid
 
+from prometheus_client import REGISTRY
+
 from kubestudy import __version__
 from kubestudy.runtime import metrics
 from kubestudy.runtime.client import KubeClient
 from kubestudy.runtime.controller import Controller, ControllerSettings
 from kubestudy.runtime.leader import Leadership
 from kubestudy.runtime.server import serve
+from kubestudy.runtime.study_metrics import StudyMetrics
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def run_controller(
     server = serve(port, alive=lambda: True, ready=lambda: True)
     log.info("kubestudy %s listens on port %d", __version__, server.server_port)
     metrics.QUEUE.set_function(lambda: len(controller.queue))
-    metrics.STUDIES.set_function(lambda: len(controller.studies))
+    REGISTRY.register(StudyMetrics(controller.studies, controller.trials))
 
     code = 0
     if leadership is None or leadership.acquire(stopping):

@@ -1,8 +1,10 @@
-"""What the controller tells Prometheus of itself. No label ever holds a name that users choose."""
+"""What the controller counts of its own work. No label ever holds a name that users choose."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from kubestudy.api.trial import TrialStatus
 
 _RECONCILES = Histogram(
     "kubestudy_reconcile_duration_seconds",
@@ -16,7 +18,22 @@ _REQUESTS = Counter(
 )
 QUEUE = Gauge("kubestudy_queue_depth", "Studies that wait to be decided about.")
 LEADER = Gauge("kubestudy_leader", "Whether this controller decides.")
-STUDIES = Gauge("kubestudy_studies", "Studies that are known.")
+_FINISHED = Counter("kubestudy_trials_finished_total", "Trials that have ended.", ["outcome"])
+_DURATION = Histogram(
+    "kubestudy_trial_duration_seconds",
+    "Time from a trial's first run to its end.",
+    ["outcome"],
+    # From ten seconds to two days.
+    buckets=[10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600],
+)
+
+
+def trial_finished(status: TrialStatus) -> None:
+    """Counts one trial that has ended."""
+    _FINISHED.labels(status.state).inc()
+    if status.start_time and status.completion_time:
+        spent = (status.completion_time - status.start_time).total_seconds()
+        _DURATION.labels(status.state).observe(spent)
 
 
 def reconciled(outcome: str, seconds: float) -> None:
