@@ -124,7 +124,8 @@ def test_every_pod_is_confined_and_bounded(values: Path) -> None:
     for pod in found:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert all(set(v) & {"configMap", "secret"} for v in pod.get("volumes", ()))
         for container in pod["containers"]:
             context = container["securityContext"]
             assert context["readOnlyRootFilesystem"] is True
@@ -185,6 +186,7 @@ def test_crds_stay_when_the_release_goes_unless_told_otherwise() -> None:
         ("--set=metrics.serviceMonitor.interval=often", "interval"),
         ("--set=metrics.service.port=100000", "port"),
         ("--set=podDisruptionBudget.maxUnavailable=some", "maxUnavailable"),
+        ("--set=prometheus.url=prometheus:9090", "url"),
         ("--set=extraObjects=text", "extraObjects"),
     ],
 )

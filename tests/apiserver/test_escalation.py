@@ -65,6 +65,11 @@ def injected(**pod: Any) -> Object:
     return attack
 
 
+def asking(query: str) -> Object:
+    """A Study that reads its metric from Prometheus."""
+    return study("attack", ONE, metrics=[{"type": "Prometheus", "query": query}])
+
+
 TEMPLATES: dict[str, Object] = {
     "a privileged container": confined(privileged=True),
     "a privileged init container": with_pod(
@@ -102,6 +107,8 @@ TEMPLATES: dict[str, Object] = {
             }
         },
     ),
+    "a query for another's pod": asking('accuracy{namespace="another", pod="model"}'),
+    "a query that is an address": asking("http://169.254.169.254/latest/meta-data"),
     "a shell that reads a value as code": study(
         "attack", ONE, trial={"command": ["sh", "-c", "train ${parameters.learning_rate}"]}
     ),

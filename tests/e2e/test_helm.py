@@ -70,7 +70,7 @@ def test_a_study_outlives_upgrade_rollback_and_uninstall(
 
     said = helm("install", "kubestudy", str(chart.CHART), "--wait")
     first_command(said, cluster.kubeconfig)
-    print(helm("test", "kubestudy", "--logs"))
+    print(helm("test", "kubestudy"))
 
     with new_namespace(cluster, "helm") as place:
         cluster.kubectl("label", "namespace", place.name, f"{ENFORCE}=restricted")
@@ -81,7 +81,8 @@ def test_a_study_outlives_upgrade_rollback_and_uninstall(
             budget = {"parallelism": 2}
             place.apply(study("lasting", rates, budget=budget, trial=trial | {"command": command}))
             place.wait_for_study("lasting", lambda s: finished(s) >= 2, "has begun")
-            helm("upgrade", "kubestudy", str(chart.CHART), "--set=replicas=2", "--wait")
+            changed = ("--set=replicas=2", "--set=log.level=debug")
+            helm("upgrade", "kubestudy", str(chart.CHART), *changed, "--wait")
             assert not is_true(place.study("lasting"), "Complete")
             helm("rollback", "kubestudy", "--wait")
             assert not is_true(place.study("lasting"), "Complete")
