@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
+from kubestudy import stopping  # noqa: E402
 from kubestudy.api.crd import custom_resource_definitions  # noqa: E402
 from tests.testcluster import binaries  # noqa: E402
 
@@ -127,7 +128,39 @@ def reference() -> str:
                 "| --- | --- | --- |",
             ]
             lines += _rows(schema["properties"][part], "")
+    lines += ["", "## Rules of early stopping", "", *_rules()]
     return "\n".join(lines) + "\n"
+
+
+def _rules() -> list[str]:
+    """The rules that ``earlyStopping.type`` may name, with their settings."""
+    lines = ["| rule | setting | type | meaning |", "| --- | --- | --- | --- |"]
+    for name, rule in stopping.available().items():
+        lines.append(f"| **{name}** | | | {_paragraph(rule.__doc__ or '')} |")
+        schema = rule.settings_model.model_json_schema()
+        for setting, field in schema["properties"].items():
+            kind = next(s for s in (field, *field.get("anyOf", ())) if "type" in s)
+            bounds = [
+                f"{word} {kind[key]}"
+                for key, word in (
+                    ("minimum", "from"),
+                    ("exclusiveMinimum", "above"),
+                    ("maximum", "to"),
+                    ("exclusiveMaximum", "below"),
+                )
+                if key in kind
+            ]
+            if field.get("default") is not None:
+                bounds.append(f"default `{field['default']:g}`")
+            detail = f" ({', '.join(bounds)})" if bounds else ""
+            text = field["description"]
+            lines.append(f"| | `settings.{setting}` | {kind['type']}{detail} | {text} |")
+    return lines
+
+
+def _paragraph(docstring: str) -> str:
+    """A docstring on one line."""
+    return " ".join(docstring.split())
 
 
 def _rows(schema: dict[str, Any], path: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kubestudy.api.manifests import dump, load
+from kubestudy.api.meta import condition
 from kubestudy.cli.views import reason, study_state
 from kubestudy.local.store import Folder
 from tests.cli.conftest import GRID, Shell
@@ -258,6 +259,67 @@ def test_a_goal_stops_the_others(shell: Shell) -> None:
         "grid-1": "Succeeded",
     }
     assert shell.processes() == []
+
+
+CURVE = """
+import sys, time
+level, steps = float(sys.argv[1]), 200 if sys.argv[1] == "0.1" else 3
+for step in range(1, steps + 1):
+    print(f"step={step} accuracy={level * step / (step + 1)}", flush=True)
+    time.sleep(0.1)
+"""
+
+
+def curves(**stopping: Any) -> str:
+    """Trials that report as they learn; the last would take 20 seconds."""
+    return grid(
+        parameters=[{"name": "lr", "values": [0.9, 0.8, 0.1]}],
+        budget__parallelism=1,
+        trial__command=["python3", "-c", CURVE],
+        trial__args=["${parameters.lr}"],
+        earlyStopping=stopping,
+    )
+
+
+def test_a_bad_trial_is_stopped_early(shell: Shell) -> None:
+    text = curves(type="Median", settings={"startupTrials": 2, "minSteps": 2})
+    done = shell("run", shell.write(text))
+    assert done.code == 0, done.err
+    trials = folder(shell).trials()
+    assert [t.state for t in trials] == ["Succeeded", "Succeeded", "Stopped"]
+    assert trials[2].status
+    said = condition(trials[2].status.conditions, "Stopped")
+    assert said and said.reason == "EarlyStopped"
+    assert re.fullmatch(
+        r"accuracy 0\.0\d+ at step \d+ is worse than the median 0\.\d+ of 2 trials", said.message
+    )
+    assert said.message in shell("describe", "grid-2").out
+    assert shell.processes() == []
+
+
+def test_a_trial_that_no_longer_improves_is_done(shell: Shell) -> None:
+    flat = CURVE.replace("level * step / (step + 1)", "level")
+    study = load(curves(type="Patience", settings={"patience": 4}))
+    study["spec"]["trial"]["command"][2] = flat
+    done = shell("run", shell.write(dump(study)))
+    assert done.code == 0, done.err
+    trials = folder(shell).trials()
+    assert [t.state for t in trials] == ["Succeeded"] * 3
+    assert [t.value("accuracy") for t in trials] == [0.9, 0.8, 0.1]
+    assert shell.processes() == []
+
+
+def test_a_study_that_no_longer_improves_ends(shell: Shell) -> None:
+    text = one(
+        "echo accuracy=0.5",
+        parameters=[{"name": "lr", "min": 0.1, "max": 0.9}],
+        algorithm={"type": "Random", "seed": 1},
+        budget={"parallelism": 1, "maxTrialsWithoutImprovement": 3},
+    )
+    done = shell("run", shell.write(text))
+    assert done.code == 0, done.err
+    assert "no improvement in the last 3 trials" in done.out
+    assert len(folder(shell).trials()) == 4
 
 
 def test_a_run_beyond_its_time_fails(shell: Shell) -> None:

@@ -9,7 +9,7 @@ from kubestudy.api.meta import Condition
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import parse_study
-from kubestudy.core.facts import MetricTrack, RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import MetricTrack, Observation, RunFacts, RunKey, RunReport, RunState
 from kubestudy.core.plan import Snapshot
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,6 +60,7 @@ def trial(
     started: float | None = None,
     ended: float | None = None,
     of: str = "demo",
+    curve: list[dict[str, float]] | None = None,
 ) -> Trial:
     """A Trial of the Study ``demo``, in a state, with a value of ``accuracy``."""
     status: dict[str, Any] = {}
@@ -71,6 +72,8 @@ def trial(
         status["objectives"] = [{"metric": "accuracy", "value": value}]
     if runs is not None:
         status["runs"] = runs
+    if curve is not None:
+        status["curve"] = curve
     if started is not None:
         status["startTime"] = at(started)
     if ended is not None:
@@ -110,8 +113,15 @@ def facts(index: int = 0, state: RunState = RunState.PENDING, attempt: int = 0, 
     return RunFacts(key=key, job=f"demo-{index}-0-0-{attempt}", state=state, **defaults | more)
 
 
-def report(complete: bool = True, **metrics: float) -> RunReport:
-    """A report in which each metric was told once."""
+def report(complete: bool = True, **metrics: float | list[float]) -> RunReport:
+    """A report in which each metric was told once; or accuracy often, at the steps from 1 on."""
+    course = metrics.get("accuracy")
+    if isinstance(course, list):
+        told = RunReport.of(["accuracy"])
+        for step, value in enumerate(course, 1):
+            told.add(Observation({"accuracy": value}, step))
+        told.complete = complete
+        return told
     tracks = {name: MetricTrack(v, v, v, step=1.0) for name, v in metrics.items()}
     return RunReport(curve_metric="accuracy", metrics=tracks, complete=complete)
 

@@ -367,6 +367,14 @@ class FakeCluster:
         pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "trial"}]}
         pod["status"]["containerStatuses"][0]["state"] = state
 
+    def report(self, pod: Object) -> None:
+        """The pod's container reports its value."""
+        env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+        parameters = json.loads(env["KUBESTUDY_PARAMETERS"])
+        said = self.logs[pod["metadata"]["uid"]]
+        line = {"seq": len(said), "step": len(said) + 1, "accuracy": value_of(parameters)}
+        said.append(json.dumps(line))
+
     def end_pod(
         self, pod: Object, code: int, deleted: bool = False, disrupted: bool = False
     ) -> None:
@@ -374,10 +382,7 @@ class FakeCluster:
         containers = pod["status"].get("containerStatuses") or [{}]
         started = (containers[0].get("state") or {}).get("running", {}).get("startedAt")
         if code == 0:
-            env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
-            parameters = json.loads(env["KUBESTUDY_PARAMETERS"])
-            line = json.dumps({"seq": 0, "step": 1, "accuracy": value_of(parameters)})
-            self.logs[pod["metadata"]["uid"]].append(line)
+            self.report(pod)
         pod["status"] = {
             "phase": "Succeeded" if code == 0 else "Failed",
             "containerStatuses": [

@@ -80,6 +80,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"budget": {"maxGPUHours": 0}}, "spec.budget.maxGPUHours", "must be above 0"),
     (
+        {"budget": {"maxTrialsWithoutImprovement": 3, "minImprovement": -1}},
+        "spec.budget.minImprovement",
+        "must not be below 0",
+    ),
+    (
+        {"budget": {"minImprovement": 0.1}},
+        "spec.budget.minImprovement",
+        "goes together with maxTrialsWithoutImprovement",
+    ),
+    (
         {"trial": {"env": [{"name": "A", "value": "", "valueFrom": {}}]}},
         "spec.trial.env[0].value",
         "cannot be combined with valueFrom",

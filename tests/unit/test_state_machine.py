@@ -29,6 +29,12 @@ SPACES = [
     [{"name": "x", "min": 1, "max": 40, "type": "Int"}, {"name": "y", "min": 0, "max": 2}],
 ]
 
+STOPPING = [
+    {"type": "Median", "settings": {"startupTrials": 1}},
+    {"type": "Threshold", "settings": {"lower": 4, "upper": 9}},
+    {"type": "Patience", "settings": {"patience": 1}},
+]
+
 
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
@@ -53,7 +59,11 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     }
     if draw(st.integers(0, 4)) == 0:
         objective["target"] = draw(st.integers(0, 14))
+    if draw(st.integers(0, 4)) == 0:
+        budget["maxTrialsWithoutImprovement"] = draw(st.integers(1, 3))
+    rules = [None, None, None, *STOPPING]
     return {
+        "earlyStopping": draw(st.sampled_from(rules)),
         "parameters": space,
         "algorithm": {"type": draw(st.sampled_from(["Grid", "Random"])) if finite else "Random"},
         "budget": budget,
@@ -137,6 +147,13 @@ class World(RuleBasedStateMachine):
     def a_pod_is_disrupted(self, data: st.DataObject) -> None:
         if pod := self._a_pod(data, at_work=True):
             self.world.end_pod(pod, 143, disrupted=True)
+
+    @rule(data=st.data())
+    def a_pod_reports_and_is_read(self, data: st.DataObject) -> None:
+        pod = self._a_pod(data, at_work=True)
+        if pod and pod["status"]["phase"] == "Running":
+            self.world.report(pod)
+            self.world.read_log(pod)
 
     # People.
 

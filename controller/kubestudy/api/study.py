@@ -227,6 +227,19 @@ class Budget(ApiModel):
         description="The Study fails when more trials than this have failed. Where it is not"
         " set, a Study fails when its first 5 trials have all failed.",
     )
+    max_trials_without_improvement: StrictInt | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_TRIALS,
+        description="The Study ends when this many trials have finished since the last improvement;"
+        " trials that still run are finished, and if one of them is an improvement, the Study goes"
+        " on.",
+    )
+    min_improvement: JsonNumber | None = Field(
+        default=None,
+        description="With maxTrialsWithoutImprovement: by how much an objective must get better for"
+        " that to be an improvement; any amount where it is not set.",
+    )
     timeout: Duration | None = Field(
         default=None, description="Wall time of the whole Study, such as 12h or 1d."
     )
@@ -242,6 +255,18 @@ class Budget(ApiModel):
             lambda s: s.max_gpu_hours is None or s.max_gpu_hours > 0,
             "maxGPUHours",
             "must be above 0; leave it out for no limit",
+        ),
+        Rule(
+            "!has(self.minImprovement) || self.minImprovement >= 0.0",
+            lambda s: s.min_improvement is None or s.min_improvement >= 0,
+            "minImprovement",
+            "must not be below 0",
+        ),
+        Rule(
+            "!has(self.minImprovement) || has(self.maxTrialsWithoutImprovement)",
+            lambda s: s.min_improvement is None or s.max_trials_without_improvement is not None,
+            "minImprovement",
+            "goes together with maxTrialsWithoutImprovement",
         ),
     )
 

@@ -145,7 +145,12 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     budget = spec.budget
     size = number_of_suggestions(kind(space, 0, objectives=spec.objectives), spec)
     endless = size is None or size > MAX_TRIALS
-    limits = (budget.max_trials, budget.timeout, budget.max_gpu_hours)
+    limits = (
+        budget.max_trials,
+        budget.max_trials_without_improvement,
+        budget.timeout,
+        budget.max_gpu_hours,
+    )
     if endless and all(limit is None for limit in limits):
         yield FieldError(
             "budget.maxTrials",

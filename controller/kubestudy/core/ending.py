@@ -12,6 +12,7 @@ from kubestudy.api.study import Study, TrialCounts, parse_duration
 from kubestudy.api.trial import FAILED, SUCCEEDED
 from kubestudy.core.failures import USER_ERRORS
 from kubestudy.core.ranking import is_feasible
+from kubestudy.core.stagnation import without_improvement
 from kubestudy.core.trials import Progress
 
 FIRST_FAILURES = 5
@@ -27,7 +28,8 @@ class Ending:
 
     Attributes:
         reason: ``GoalReached``, ``MaxTrialsReached``, ``SearchSpaceExhausted``,
-            ``TimeoutReached``, ``GPUHoursSpent``, ``NoFeasiblePoint`` or ``TrialsFailed``.
+            ``TimeoutReached``, ``GPUHoursSpent``, ``Stagnated``, ``NoFeasiblePoint`` or
+            ``TrialsFailed``.
         message: For a person.
         good: Whether the Study completes rather than fails.
         at_once: Whether trials that still run are stopped rather than finished.
@@ -86,6 +88,9 @@ def ending(
                 f"{used / 3600:.2f} GPU-hours used of budget.maxGPUHours {budget.max_gpu_hours:g}",
                 at_once=True,
             )
+    idle = budget.max_trials_without_improvement
+    if idle is not None and (since := without_improvement(trials, study.spec)) >= idle:
+        return Ending("Stagnated", f"no improvement in the last {since} trials")
     if size is not None and counts.created >= size:
         return Ending("SearchSpaceExhausted", f"all {size} points of the search space were tried")
     if budget.max_trials is not None and counts.created >= budget.max_trials:
