@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.controller_process import ControllerProcess
+from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.helm import CHART
 from tests.support.kubectl import Namespace
 from tests.support.kubelet import Ending, Kubelet
@@ -68,6 +68,14 @@ def test_the_metrics_follow_the_naming_rules_and_are_those_that_are_asked_for(to
         asked = set(re.findall(r"\b[a-z_]{3,}\b", plain)) - FUNCTIONS - OTHERS
         assert asked, expression
         assert asked <= ours, f"{asked - ours} of {expression}"
+
+
+def test_each_metric_is_documented(told: str) -> None:
+    documented = re.findall(
+        r"(?m)^\| `(kubestudy_\w+)", (ROOT / "docs/observability.md").read_text()
+    )
+    declared = re.findall(r"(?m)^# TYPE (kubestudy_\w+) (?:gauge|counter|histogram)$", told)
+    assert {name for name in declared if not name.endswith("_created")} == set(documented)
 
 
 def test_what_became_of_trials_is_told_without_their_names(told: str) -> None:
