@@ -67,6 +67,11 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (dependent(parameter="q"), "spec.parameters[1].when", "must have either values"),
     (dependent(parameter="q", values=[1, 1]), "spec.parameters[1].when.values", "must not hold"),
     (dependent(parameter="r", values=[1]), "spec.parameters", "when.parameter must be the name"),
+    (
+        {"warmStart": {"studies": ["a", "demo"]}},
+        "spec.warmStart.studies",
+        "a Study cannot start from itself",
+    ),
     ({"constraints": [{"metric": "m"}]}, "spec.constraints[0]", "needs min, max or both"),
     (
         {"constraints": [{"metric": "m", "min": 2, "max": 1}]},

@@ -474,6 +474,19 @@ class MetricsSource(ApiModel):
     )
 
 
+class WarmStart(ApiModel):
+    """Where a Study's knowledge begins."""
+
+    studies: list[Annotated[StrictStr, Field(min_length=1, max_length=253)]] = Field(
+        min_length=1,
+        max_length=8,
+        description="Names of other Studies of this namespace with the same objectives. Their"
+        " trials that had succeeded when this Study started are known to its algorithm, as far"
+        " as their parameters are a point of this search space.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class StudySpec(ApiModel):
     """What the user asks for."""
 
@@ -516,6 +529,9 @@ class StudySpec(ApiModel):
                 "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True},
             }
         },
+    )
+    warm_start: WarmStart | None = Field(
+        default=None, description="Starts from what other Studies have found."
     )
     algorithm: Algorithm = Field(
         default_factory=Algorithm, description="How configurations are suggested; by TPE if unsaid."
@@ -699,6 +715,12 @@ class Study(ApiModel):
             lambda s: len(s.metadata.name) <= 200,
             "metadata.name",
             "must be at most 200 characters, since the names of trials are made from it",
+        ),
+        Rule(
+            "!has(self.spec.warmStart) || !(self.metadata.name in self.spec.warmStart.studies)",
+            lambda s: s.spec.warm_start is None or s.metadata.name not in s.spec.warm_start.studies,
+            "spec.warmStart.studies",
+            "a Study cannot start from itself",
         ),
     )
     transitions: ClassVar = tuple(

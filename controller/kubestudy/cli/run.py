@@ -89,6 +89,11 @@ def run(
     except container.CannotRunHere as error:
         raise InvalidInput(f"{file}: {error.field} {error}") from error
     folder = Folder(results / study.metadata.name)
+    for i, name in enumerate(study.spec.warm_start.studies if study.spec.warm_start else ()):
+        if not folder.beside(name).exists():
+            raise InvalidInput(
+                f"{file}: spec.warmStart.studies[{i}]: there is no Study {name!r} in {results}"
+            )
     if not quiet:
         for difference in container.differences(study, machine):
             note(difference)

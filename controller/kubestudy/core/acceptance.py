@@ -137,6 +137,10 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
             "objectives",
             f"{algorithm.type} is for one objective; for several, use one of {several}",
         )
+    if spec.warm_start is not None and not kind.adaptive:
+        yield FieldError(
+            "warmStart", f"{algorithm.type} learns nothing from trials; use TPE, or leave it out"
+        )
     space = search_space(spec)
     wrong = kind.check(space)
     yield from wrong

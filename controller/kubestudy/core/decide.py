@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from bisect import insort
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count as count_from
 from itertools import islice
@@ -19,7 +20,7 @@ from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAG
 from kubestudy.api.meta import ObjectMeta, OwnerReference, condition
 from kubestudy.api.parameters import Assignment
 from kubestudy.api.study import Study, StudySpec, StudyStatus
-from kubestudy.api.trial import FAILED, Trial, TrialSpec
+from kubestudy.api.trial import FAILED, Trial, TrialSpec, TrialStatus
 from kubestudy.api.validation import FieldError
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.conditions import said
@@ -43,6 +44,7 @@ from kubestudy.core.results import new_best
 from kubestudy.core.status import count, study_status, wanted_trials
 from kubestudy.core.suggesting import NothingLeft, Suggestions
 from kubestudy.core.trials import Progress, follow, stop
+from kubestudy.core.warm_start import LOOK_AGAIN, earlier_trials, settles, warm_start_problems
 
 # More than this many new trials are made in several rounds, so that the status keeps up.
 MOST_NEW_TRIALS = 32
@@ -66,14 +68,15 @@ def decide(snapshot: Snapshot) -> Plan:
         and study.status.observed_generation == study.metadata.generation
     ):
         return _tidy(snapshot)
-    if wrong := problems(study, snapshot.allowed, snapshot.sources):
+    wrong = problems(study, snapshot.allowed, snapshot.sources) or warm_start_problems(snapshot)
+    if wrong:
         return _refuse(study, wrong, now)
 
     spec, gpus = study.spec, gpus_of(study.spec)
     before = study.status or StudyStatus()
     started = before.start_time or now.replace(microsecond=0)
     seed = seed_of(study)
-    suggestions = Suggestions(spec, algorithm_for(study, seed))
+    suggestions = Suggestions(spec, algorithm_for(study, seed), _earlier(snapshot, started))
     runs = {facts.key: facts for facts in snapshot.runs}
     trials = [
         follow(trial, runs, snapshot.reports, spec, gpus, now)
@@ -101,8 +104,11 @@ def decide(snapshot: Snapshot) -> Plan:
     _store(plan, trials, now)
     _stop_or_hold(plan, trials, snapshot)
     if not spec.suspend:
+        settled = settles(study, started)
+        if now < settled:
+            plan.within((settled - now).total_seconds())
         try:
-            _start(plan, trials, snapshot, suggestions, more=end is None)
+            _start(plan, trials, snapshot, suggestions, more=end is None and now >= settled)
         except NothingLeft as nothing_left:
             end = nothing_left.ending
     stopping = end is not None and end.at_once
@@ -194,6 +200,9 @@ def _start(
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
         if suggestions.needs_history:
             insort(history, Observed(index, assignment), key=lambda o: o.index)
+    if suggestions.earlier and not trials:
+        number = len(suggestions.earlier)
+        plan.events.append(Event("WarmStarted", f"{number} trials are known from the start"))
     if free > MOST_NEW_TRIALS:
         plan.within(0)
 
@@ -225,6 +234,15 @@ def _observed(t: Progress, study: Study) -> Observed:
         rungs=where_stopped(t, study.spec),
         violations=violations(t.status, study.spec),
     )
+
+
+def _earlier(snapshot: Snapshot, started: datetime) -> list[Observed]:
+    """The trials of other Studies that a Study starts from: they come before its own."""
+    trials = earlier_trials(snapshot, started)
+    return [
+        replace(_observed(Progress(t, t.status or TrialStatus()), snapshot.study), index=index)
+        for index, t in enumerate(trials, start=-len(trials))
+    ]
 
 
 def _new_trial(study: Study, index: int, assignment: Assignment) -> Trial:
@@ -285,6 +303,8 @@ def _refuse(study: Study, wrong: list[FieldError], now: datetime) -> Plan:
     for type_ in ("Accepted", "Progressing"):
         conditions = said(conditions, type_, False, "Invalid", message, now, generation)
     status = before.model_copy(update={"observed_generation": generation, "conditions": conditions})
+    if study.spec.warm_start is not None:
+        plan.within(LOOK_AGAIN)
     if status != before:
         plan.status = status
         known = condition(before.conditions, "Accepted")

@@ -13,6 +13,14 @@ from kubestudy.core.pod_security import NOTHING, Allowed
 
 
 @dataclass(frozen=True)
+class EarlierStudy:
+    """Another Study of the same namespace, and its trials, sorted by index."""
+
+    study: Study
+    trials: Sequence[Trial]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All that a decision is made from.
 
@@ -24,6 +32,7 @@ class Snapshot:
         now: The time.
         allowed: What the administrator allows to pod templates.
         sources: Where reports can be read from.
+        earlier: The Studies that its ``warmStart`` names, by name, as far as they are there.
     """
 
     study: Study
@@ -33,6 +42,7 @@ class Snapshot:
     now: datetime
     allowed: Allowed = NOTHING
     sources: Set[SourceType] = frozenset(SourceType)
+    earlier: Mapping[str, EarlierStudy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

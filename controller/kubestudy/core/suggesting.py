@@ -96,7 +96,7 @@ class Suggestions:
         self._algorithm = algorithm
         self._space = algorithm.space
         self._initial = spec.initial_trials or []
-        self._earlier = list(earlier)
+        self.earlier = list(earlier)
         self._duplicates = spec.algorithm.allow_duplicates
 
     @property
@@ -142,7 +142,7 @@ class Suggestions:
         self, index: int, fixed: Assignment, history: Sequence[Observed]
     ) -> Iterator[Assignment]:
         """Points for a trial: as the algorithm suggests, then at random, then all there are."""
-        known = [*self._earlier, *history]
+        known = [*self.earlier, *history]
         for draw in range(DRAWS):
             of_draw = index + draw * APART
             if self.adaptive and draw >= ASKS:

@@ -13,6 +13,7 @@ from kubestudy.core.decide import decide, gpus_of
 from kubestudy.core.facts import RunFacts
 from kubestudy.core.plan import (
     CreateTrial,
+    EarlierStudy,
     Event,
     Plan,
     Snapshot,
@@ -63,6 +64,7 @@ class Engine:
         # Nothing scrapes local runs, which would all want the same port.
         self._settings = JobSettings(metrics_port=0)
         self._seen: list[RunFacts] = []
+        self._earlier: dict[str, EarlierStudy] | None = None
         self._look_at = 0.0
         self._stopping = False
 
@@ -107,9 +109,17 @@ class Engine:
             held = study.spec.model_copy(update={"suspend": True})
             study = study.model_copy(update={"spec": held})
         now = datetime.now(UTC)
-        reports = self._reports.by_pod
-        snapshot = Snapshot(study, self._store.trials, runs, reports, now, sources=_sources(study))
-        plan = decide(snapshot)
+        plan = decide(
+            Snapshot(
+                study,
+                self._store.trials,
+                runs,
+                self._reports.by_pod,
+                now,
+                sources=_sources(study),
+                earlier=self._earlier_studies(),
+            )
+        )
         self._apply(plan)
         moment = Moment(self._store.study, self._store.trials, plan.events, stopping)
         self._watcher(moment)
@@ -119,6 +129,18 @@ class Engine:
             0 if plan.actions else 3600 if plan.look_again is None else plan.look_again
         )
         return None
+
+    def _earlier_studies(self) -> dict[str, EarlierStudy]:
+        """The Studies that this one starts from; once it has trials they matter no more anew."""
+        warm_start = self._store.study.spec.warm_start
+        if warm_start is not None and (self._earlier is None or not self._store.trials):
+            folders = {name: self._store.folder.beside(name) for name in warm_start.studies}
+            self._earlier = {
+                name: EarlierStudy(folder.study(), folder.trials())
+                for name, folder in folders.items()
+                if folder.exists()
+            }
+        return self._earlier or {}
 
     def _apply(self, plan: Plan) -> None:
         for action in plan.actions:

@@ -44,6 +44,7 @@ IMMUTABLE = (
     "cross_validation",
     "parameter_constraints",
     "initial_trials",
+    "warm_start",
 )
 """Fields of the spec that must stay as they are once trials exist (see ``Study.transitions``)."""
 
@@ -105,6 +106,10 @@ class Folder:
     def edit_file(self) -> Path:
         """A change that was asked for."""
         return self.path / "edit.yaml"
+
+    def beside(self, name: str) -> Folder:
+        """The folder of another Study of the same results."""
+        return Folder(self.path.parent / name)
 
     def log(self, job: str) -> Path:
         """The log of a run."""

@@ -16,7 +16,7 @@ from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
-from kubestudy.core.plan import Snapshot
+from kubestudy.core.plan import EarlierStudy, Snapshot
 from kubestudy.core.pod_security import NOTHING, Allowed
 from kubestudy.runtime import logs, metrics
 from kubestudy.runtime.apply import Applier, Conflict
@@ -157,12 +157,6 @@ class Controller:
                     pods[owner["uid"]].append(pod)
         now = datetime.now(UTC)
         runs = [self._run(job, pods[job["metadata"]["uid"]], now) for job in self.jobs.group(key)]
-        # Another Study of the same name may have been here before.
-        trials = [
-            t
-            for t in self.trials.group(key)
-            if t.metadata.owner is not None and t.metadata.owner.uid == study.metadata.uid
-        ]
         seen = [facts for facts in runs if facts is not None]
         reports = {
             facts.pod_uid: report
@@ -172,13 +166,33 @@ class Controller:
         }
         return Snapshot(
             study=study,
-            trials=sorted(trials, key=lambda t: t.spec.index),
+            trials=self._trials(key, study),
             runs=seen,
             reports=reports,
             now=now,
             allowed=self._settings.allowed,
             sources=self.reports.types,
+            earlier=self._earlier(study),
         )
+
+    def _trials(self, key: Key, study: Study) -> list[Trial]:
+        """The trials of a Study; another one of the same name may have been here before."""
+        trials = [
+            t
+            for t in self.trials.group(key)
+            if t.metadata.owner is not None and t.metadata.owner.uid == study.metadata.uid
+        ]
+        return sorted(trials, key=lambda t: t.spec.index)
+
+    def _earlier(self, study: Study) -> dict[str, EarlierStudy]:
+        """The Studies that a Study starts from."""
+        found = {}
+        for name in study.spec.warm_start.studies if study.spec.warm_start else ():
+            key = (study.metadata.namespace or "", name)
+            other = self.studies.get(key)
+            if isinstance(other, Study):
+                found[name] = EarlierStudy(other, self._trials(key, other))
+        return found
 
     def _run(self, job: Object, pods: list[Object], now: datetime) -> RunFacts | None:
         """What is seen of a run; before its pod counts as gone, the API server is asked.
