@@ -182,6 +182,12 @@ def test_a_pod_that_is_not_scraped_has_no_value(pods: Callable[..., Pods]) -> No
     assert report.hint == "Prometheus has no series of this pod; is it scraped?"
 
 
+def test_a_pod_that_says_nothing_of_its_end_is_read_all_the_same(pods: Callable[..., Pods]) -> None:
+    mine = pods()
+    mine.show("evicted", {})
+    assert not mine.read_to_the_end("evicted").metrics
+
+
 def test_a_query_that_prometheus_refuses_is_told(pods: Callable[..., Pods]) -> None:
     mine = pods(query='accuracy{a=~"("}')
     mine.show("refused", {"terminated": {"startedAt": now(), "finishedAt": now(), "exitCode": 0}})

@@ -38,13 +38,19 @@ CHUNK = 3600.0
 
 @dataclass
 class PodSeries:
-    """The series of one pod, as far as they have been read."""
+    """The series of one pod, as far as they have been read.
+
+    Attributes:
+        read_to: Up to when, in seconds since the epoch.
+        ended: When the pod's end was first seen, in the same.
+    """
 
     study: Key
     query: BoundQuery
     reader: SeriesReader
     report: RunReport
     read_to: float
+    ended: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -130,9 +136,9 @@ class SeriesCollector:
         if pod is None or series is None or series.report.complete:
             return None
         now = time.time()
-        over = pod["status"].get("phase") in ("Succeeded", "Failed")
-        ended = (_moment(pod, "finishedAt") or now) if over else None
-        last = None if ended is None else ended + self._interval + SETTLES
+        if series.ended is None and pod["status"].get("phase") in ("Succeeded", "Failed"):
+            series.ended = _moment(pod, "finishedAt") or now
+        last = None if series.ended is None else series.ended + self._interval + SETTLES
         try:
             news = self._read(series, now)
         except PrometheusError as error:
