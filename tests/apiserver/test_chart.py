@@ -112,6 +112,20 @@ def test_kubeconform_finds_nothing_wrong(schemas: str, values: Path) -> None:
     assert summary["errors"] == summary["invalid"] == 0
 
 
+def test_kubeconform_would_find_what_is_wrong(schemas: str) -> None:
+    (wrong,) = (o for o in rendered() if o["kind"] == "Deployment")
+    wrong["spec"]["replica"] = 2
+    done = subprocess.run(
+        [str(binaries.kubeconform()), "-strict", f"-schema-location={schemas}"],
+        input=dump(wrong),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "replica" in done.stdout
+
+
 def pods(objects: list[Object]) -> list[Object]:
     of = [o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment"]
     return of + [o["spec"] for o in objects if o["kind"] == "Pod"]

@@ -15,6 +15,7 @@ from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.helm import CHART
 from tests.support.kubectl import Namespace
 from tests.support.kubelet import Ending, Kubelet
+from tests.support.prometheus import PrometheusServer
 from tests.support.studies import study
 from tests.support.waiting import until
 from tests.testcluster import packages
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 RATES = {"learning_rate": [1e-5, 2e-5, 3e-5]}
 # What Prometheus itself, or prometheus_client, says of every process.
 OTHERS = {"process_resident_memory_bytes"}
-FUNCTIONS = {"sum", "rate", "deriv", "histogram_quantile", "by", "on", "and", "le"}
+FUNCTIONS = {"or", "vector", "sum", "rate", "deriv", "histogram_quantile", "by", "on", "and", "le"}
 
 
 def promtool(*words: str, stdin: str | None = None) -> str:
@@ -83,6 +84,32 @@ def test_what_became_of_trials_is_told_without_their_names(told: str) -> None:
     assert 'kubestudy_trials_finished_total{outcome="Failed"} 1.0' in told
     assert 'kubestudy_trial_duration_seconds_count{outcome="Succeeded"} 2.0' in told
     assert "told-0" not in told
+
+
+def test_a_real_prometheus_draws_the_panels_and_raises_the_alarm(
+    told: str, controller: ControllerProcess, tmp_path: Path
+) -> None:
+    dashboard = json.loads((CHART / "files/dashboard.json").read_text())
+    panels = [
+        (panel["title"], target["expr"].replace("$namespace", ".*"))
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        if panel["title"] != "Requests that failed"  # there are none
+    ]
+    rules = yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+    alerts = {rule["alert"]: rule["expr"] for g in rules["groups"] for rule in g["rules"]}
+    with PrometheusServer(tmp_path) as prometheus:
+        prometheus.scrape("controller", controller.port)
+        prometheus.wait_until_scraped(controller.port)
+        for title, expression in panels:
+            # A rate takes two scrapes.
+            found = until(lambda e=expression: prometheus.query(e), what=f"panel {title} has data")
+            assert found, title
+        for name, expression in alerts.items():
+            assert prometheus.query(expression) == [], name
+        controller.kill()
+        gone = alerts["KubestudyHasNoLeader"]
+        until(lambda: prometheus.query(gone), what="the controller is missed", timeout=30)
 
 
 def test_promtool_understands_the_rules_and_the_dashboard(tmp_path: Path) -> None:

@@ -109,7 +109,12 @@ class ControllerProcess:
 
     def metrics(self) -> str:
         """What it tells Prometheus."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    @property
+    def port(self) -> int:
+        """Where it answers probes and tells its metrics."""
         found = re.search(r"listens on port (\d+)", self.log)
         assert found, f"no port in the controller's log:\n{self.log}"
-        with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/metrics", timeout=5) as answer:
-            return str(answer.read().decode())
+        return int(found[1])

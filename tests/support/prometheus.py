@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.waiting import until
 from tests.testcluster import packages
@@ -84,14 +84,15 @@ class PrometheusServer:
 
     def wait_until_scraped(self, port: int) -> None:
         """Waits until a process has been scraped; Prometheus finds new ones every five seconds."""
-        query = urllib.parse.urlencode({"query": f'up{{instance="127.0.0.1:{port}"}} == 1'})
+        expression = f'up{{instance="127.0.0.1:{port}"}} == 1'
+        until(lambda: self.query(expression), what=f"port {port} is scraped", timeout=30)
 
-        def up() -> object:
-            url = f"{self.url}/api/v1/query?{query}"
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return json.load(answer)["data"]["result"]
-
-        until(up, what=f"port {port} is scraped", timeout=30)
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """What an expression gives now."""
+        url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return result
 
     def _ready(self) -> bool:
         assert self._process.poll() is None, (self._folder / "log").read_text()
