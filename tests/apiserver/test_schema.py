@@ -29,6 +29,7 @@ spec:
     - {name: range, min: 1e-6, max: 1e-3, scale: Log}
   algorithm: {type: Random, seed: 9007199254740991}
   budget: {maxTrials: 3}
+  initialTrials: [{lr: 1e-300, choice: "no"}, {range: 0.001, lr: 2.0}]
   trial: {image: none}
 """
 
@@ -61,6 +62,7 @@ def test_numbers_and_strings_come_back_exactly(namespace: Namespace) -> None:
     assert numbers["values"] == [1e-5, 5e-5, 0.1, 1e-300, 16, 9007199254740991, -3, 2]
     assert choices["choices"] == ["no", "1e-4", "", "ünï", "a\nb"]
     assert (range_["min"], range_["max"]) == (1e-6, 1e-3)
+    assert stored["initialTrials"] == [{"lr": 1e-300, "choice": "no"}, {"range": 0.001, "lr": 2}]
     assert stored["algorithm"]["seed"] == 2**53 - 1
     offline = parse_study(manifests.load(EXACT)).spec.to_json()["parameters"]
     assert offline == stored["parameters"]
@@ -101,6 +103,9 @@ def begun(namespace: Namespace) -> Namespace:
         ("algorithm", {"type": "Random"}),
         ("algorithm", {"seed": 3}),
         ("crossValidation", {"folds": 3}),
+        ("parameterConstraints", [{"expression": "x < 2"}]),
+        ("initialTrials", [{"x": 1}]),
+        ("warmStart", {"studies": ["other"]}),
     ],
 )
 def test_what_makes_results_comparable_is_immutable(

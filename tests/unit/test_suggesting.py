@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kubestudy.algorithms.base import Observed
@@ -101,6 +101,7 @@ def test_initial_trials_come_first_and_once(algorithm: str) -> None:
     algorithm=st.sampled_from(["Grid", "Random", "Halton"]),
     constrained=st.booleans(),
 )
+@example(initial=[{}, {"a": 1, "b": 2}], algorithm="Halton", constrained=False)
 @settings(max_examples=60, deadline=None)
 def test_with_any_initial_trials_each_feasible_point_comes_once(
     initial: list[dict[str, Any]], algorithm: str, constrained: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 from pydantic.config import JsonDict
@@ -516,7 +516,7 @@ class StudySpec(ApiModel):
         description="Conditions between parameters; a point that breaks one is never suggested.",
         json_schema_extra=ATOMIC,
     )
-    initial_trials: list[dict[str, Value]] | None = Field(
+    initial_trials: list[dict[str, Any]] | None = Field(
         default=None,
         max_length=MAX_INITIAL_TRIALS,
         description="The first trials, as parameters and their values, before the algorithm"
@@ -740,7 +740,14 @@ class Study(ApiModel):
                     f"(has(self.spec.{field}) ? has(oldSelf.spec.{field}) &&"
                     f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
                 )
-                for field in ("constraints", "algorithm", "crossValidation")
+                for field in (
+                    "constraints",
+                    "parameterConstraints",
+                    "initialTrials",
+                    "warmStart",
+                    "algorithm",
+                    "crossValidation",
+                )
             ),
         )
     )

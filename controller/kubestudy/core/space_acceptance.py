@@ -132,6 +132,8 @@ def _initial_values(
                 f"no parameter is named {name!r}{did_you_mean(name, spec.parameter)}; there are"
                 f" {', '.join(spec.parameter)}",
             )
+        elif isinstance(value, bool) or not isinstance(value, int | float | str):
+            yield FieldError(here, f"must be a number or a string, not {value!r}")
         elif space.dimension[name].place(value) is None:
             yield FieldError(
                 here, f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"

@@ -120,13 +120,14 @@ class Suggestions:
             return self._numbered(index)
         if self._space.contains(fixed):
             return self._space.ordered(fixed)
+        to_come = self._initial[index + 1 :]
         repeated: Assignment | None = None
         broken = ""
         for point in self._drawn(index, fixed, history):
             constraint = self._space.broken_by(point)
             if constraint is not None:
                 broken = constraint.message or constraint.expression
-            elif self._duplicates or all(o.assignment != point for o in history):
+            elif self._duplicates or (point not in to_come and all(o.assignment != point for o in history)):
                 return point
             else:
                 repeated = repeated or point
@@ -187,7 +188,8 @@ class Suggestions:
             places = [(i + k) % total for k in range(min(total, DRAWS))]
             own = map(self._algorithm.suggest, places)
             filled = (self._completed(fixed, self._algorithm.suggest(j), j) for j in places)
-            new = (p for p in chain(filled, own) if p not in found)
+            taken = [*found, *self._initial[i + 1 :]]
+            new = (p for p in chain(filled, own) if p not in taken)
             found.append(next(p for p in new if self._space.broken_by(p) is None))
         return found
 
