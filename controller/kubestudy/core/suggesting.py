@@ -120,14 +120,13 @@ class Suggestions:
             return self._numbered(index)
         if self._space.contains(fixed):
             return self._space.ordered(fixed)
-        to_come = self._initial[index + 1 :]
         repeated: Assignment | None = None
         broken = ""
         for point in self._drawn(index, fixed, history):
             constraint = self._space.broken_by(point)
             if constraint is not None:
                 broken = constraint.message or constraint.expression
-            elif self._duplicates or (point not in to_come and all(o.assignment != point for o in history)):
+            elif self._duplicates or self._is_new(point, index, history):
                 return point
             else:
                 repeated = repeated or point
@@ -138,6 +137,11 @@ class Suggestions:
         raise NothingLeft(
             Ending("SearchSpaceExhausted", f"{DRAWS} draws found no point that was not tried")
         )
+
+    def _is_new(self, point: Assignment, index: int, history: Sequence[Observed]) -> bool:
+        """Whether a point was not tried, and is no initial trial that is still to come."""
+        to_come = self._initial[index + 1 :]
+        return point not in to_come and all(o.assignment != point for o in history)
 
     def _drawn(
         self, index: int, fixed: Assignment, history: Sequence[Observed]
