@@ -104,7 +104,6 @@ def begun(namespace: Namespace) -> Namespace:
         ("algorithm", {"seed": 3}),
         ("crossValidation", {"folds": 3}),
         ("parameterConstraints", [{"expression": "x < 2"}]),
-        ("initialTrials", [{"x": 1}]),
         ("warmStart", {"studies": ["other"]}),
     ],
 )

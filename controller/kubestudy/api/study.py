@@ -743,7 +743,6 @@ class Study(ApiModel):
                 for field in (
                     "constraints",
                     "parameterConstraints",
-                    "initialTrials",
                     "warmStart",
                     "algorithm",
                     "crossValidation",
