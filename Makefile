@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format generate lock sbom audit \
-	cluster-up cluster-down bench clean \
+	cluster-up cluster-down bench bench-search clean \
 	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-faults test-e2e
 
 help: ## List the targets
@@ -67,6 +67,9 @@ generate: .venv/ready ## Write the generated manifests
 bench: .venv/ready ## Measure the overhead on the test cluster
 	$(BIN)/python -m bench.overhead
 
+bench-search: ## Compare the search with Optuna, Ray Tune and Syne Tune (hours; see docs/search-benchmarks.md)
+	$(PYTHON) -m bench.search
+
 # In an environment of its own that goes afterwards: neither tool is one of ours.
 TOOL = tool=$$(mktemp -d) && trap "rm -rf $$tool" EXIT && $(PYTHON) -m venv $$tool && $$tool/bin/python $(PIP) install -q
 sbom: ## Write the controller's bill of materials (CycloneDX) to dist/sbom.cdx.json
@@ -92,7 +95,7 @@ lock: .venv/ready ## Pin the newest versions of all dependencies
 	$(COMPILE) --extra trainer trial_image/pyproject.toml -o trial_image/requirements.lock
 
 clean: ## Remove environments, caches, data and results
-	rm -rf .venv .venv-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	rm -rf .venv .venv-trial .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
 		data results
 
 # An environment is ready when all of it is in; one that was cut off is made anew.

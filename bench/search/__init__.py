@@ -1,0 +1,1 @@
+"""How well kubestudy searches: side by side with Optuna, Ray Tune and Syne Tune, in one run."""
