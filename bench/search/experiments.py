@@ -26,7 +26,7 @@ RUNGS = (
     "Syne Tune ASHA",
     "Syne Tune BOHB",
 )
-HORIZONS = {8: 270.0, 32: 108.0}
+HORIZONS = {8: 108.0, 32: 54.0}
 """Time of the budget in epochs, by the number of workers."""
 
 
@@ -72,7 +72,7 @@ def experiments() -> dict[str, Experiment]:
 
     busy = [
         # A continuous space, since a table would be used up.
-        Case("busy", "hartmann/6", method, workers, startup=3.0, horizon=270.0)
+        Case("busy", "hartmann/6", method, workers, startup=3.0, horizon=81.0)
         for workers in (1, 4, 32, 81)
         for method in ("kubestudy Hyperband", "kubestudy Hyperband, synchronous")
         if method in METHODS

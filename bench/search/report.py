@@ -150,7 +150,7 @@ def _busy(rows: list[Row]) -> str:
         ]
         for workers in _in_order(r["workers"] for r in rows)
     ]
-    title = "Share of the worker-time in use: Hartmann6, start-up 3 epochs, 270 epochs"
+    title = "Share of the worker-time in use: Hartmann6, start-up 3 epochs, 81 epochs"
     return _table(title, ["workers", *methods], lines).replace(" of it start-up", " start-up")
 
 
