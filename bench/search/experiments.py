@@ -13,7 +13,7 @@ ON_BBOB = (
     "kubestudy Random",
     "Optuna TPE",
     "kubestudy GP",
-    "kubestudy CMAES",
+    "kubestudy CMA-ES",
     "Optuna CMA-ES",
 )
 RUNGS = (

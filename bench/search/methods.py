@@ -34,7 +34,7 @@ def _optuna_hyperband(problem: Problem, seed: int, workers: int, trials: int) ->
 
 METHODS: dict[str, Make] = {
     f"kubestudy {type_}": _ours(type_)
-    for type_ in ("TPE", "GP", "CMAES", "Random", "Sobol")
+    for type_ in ("TPE", "GP", "CMA-ES", "Random", "Sobol")
     if type_ in available()
 }
 METHODS |= {
