@@ -76,7 +76,7 @@ def test_hyperband_stops_trials_at_rungs_and_keeps_all_workers_busy() -> None:
         "settings": {"iterations": 100},
     }
     method = Kubestudy(falling(9), algorithm, seed=1, workers=4)
-    trace = simulate(method, falling(9), workers=4, startup=1.0, horizon=50.0)
+    trace = simulate(method, falling(9), workers=4, startup=1.0, horizon=30.0)
     assert trace.busy == pytest.approx(1.0)
-    # At most 20 could have been run to their ends, each in 10 epochs of time.
-    assert len(trace.configs) > 25
+    # At most 12 could have been run to their ends, each in 10 epochs of time.
+    assert len(trace.configs) > 15

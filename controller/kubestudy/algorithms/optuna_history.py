@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 KEPT_STUDIES = 64
 """How many Studies are kept; one more, and the one used longest ago is let go."""
 
+MOST_CATEGORIES = 10
+"""A list of more numbers than this is an ordered axis."""
 
 NO_TRIAL = Observed(-1, {}, failed=True)
 """Stands where an Optuna study has a trial and the history has none."""
@@ -39,8 +41,9 @@ def seed_of_suggestion(seed: int, index: int) -> int:
 class Axis:
     """A dimension as Optuna sees it.
 
-    Listed numbers are places on an ordered axis, so that a sampler knows neighbours; strings are
-    a category.
+    Strings are categories, and so are a few listed numbers: TPE then finds better points, since its
+    kernels on an axis of a few places are as wide as the axis (docs/search-benchmarks.md). Many
+    listed numbers are places on an ordered axis, so that it knows neighbours.
     """
 
     dimension: Dimension
@@ -63,6 +66,8 @@ class Axis:
         if p.choices is not None:
             return CategoricalDistribution(p.choices)
         if self._places is not None:
+            if len(self._places) <= MOST_CATEGORIES:
+                return CategoricalDistribution(range(len(self._places)))
             return IntDistribution(0, len(self._places) - 1)
         assert p.min is not None and p.max is not None
         if p.is_int:
