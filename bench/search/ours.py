@@ -12,7 +12,6 @@ from typing import Any
 
 from bench.search.problem import Config, Problem
 from bench.search.simulator import Run
-from kubestudy.algorithms.rungs import levels
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.decide import decide
@@ -67,7 +66,8 @@ class Kubestudy:
             }
         )
         resource = self._study.spec.algorithm.resource
-        self._rungs = set(levels(resource)) if resource else set()
+        self._resource = resource is not None
+        self._rungs = {resource.max // resource.eta**i for i in range(32)} if resource else set()
         self._epochs = problem.epochs
         self._trials: dict[str, Trial] = {}
         self._facts: dict[RunKey, RunFacts] = {}
@@ -90,8 +90,8 @@ class Kubestudy:
         key: Any = run.key
         facts = self._facts[key]
         report = self._reports[facts.pod_uid or ""]
-        # The number of the report is told by the resource, as trials do.
-        report.add(Observation({METRIC: loss}, step=run.epoch, resource=run.epoch))
+        spent = {"resource": run.epoch} if self._resource else {}
+        report.add(Observation({METRIC: loss}, step=run.epoch, **spent))
         self._epoch[key.trial] = run.epoch
         over = run.epoch == self._epochs
         if over:
@@ -143,7 +143,9 @@ class Kubestudy:
         self._facts[key] = RunFacts(
             key, pod, RunState.RUNNING, pod=pod, pod_uid=pod, created=time, started=time
         )
-        self._reports[pod] = RunReport.empty(self._study.spec)
+        self._reports[pod] = (
+            RunReport.empty(self._study.spec) if self._resource else RunReport(METRIC)
+        )
         self._to_start.append(key)
 
     def _forget(self, key: RunKey) -> None:

@@ -67,16 +67,3 @@ def test_a_study_of_the_real_decision_runs_every_trial_to_its_end() -> None:
     trace = simulate(method, falling(3), workers=4, startup=1.0)
     assert len(trace.configs) == 10
     assert trace.losses[-1] == pytest.approx(min(c["x"] for c in trace.configs) + 1 / 3)
-
-
-def test_hyperband_stops_trials_at_rungs_and_keeps_all_workers_busy() -> None:
-    algorithm = {
-        "type": "Hyperband",
-        "resource": {"name": "epochs", "max": 9, "eta": 3},
-        "settings": {"iterations": 100},
-    }
-    method = Kubestudy(falling(9), algorithm, seed=1, workers=4)
-    trace = simulate(method, falling(9), workers=4, startup=1.0, horizon=30.0)
-    assert trace.busy == pytest.approx(1.0)
-    # At most 12 could have been run to their ends, each in 10 epochs of time.
-    assert len(trace.configs) > 15

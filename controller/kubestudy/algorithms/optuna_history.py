@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEPT_STUDIES = 64
 """How many Studies are kept; one more, and the one used longest ago is let go."""
 
-MOST_CATEGORIES = 10
+MOST_CATEGORIES = 6
 """A list of more numbers than this is an ordered axis."""
 
 NO_TRIAL = Observed(-1, {}, failed=True)
