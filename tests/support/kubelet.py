@@ -22,7 +22,7 @@ class Ending:
 
     Attributes:
         accuracy: What it reports; None for nothing at all.
-        seconds: How long it runs.
+        seconds: How long it runs; at 0 it has ended before anybody sees it run.
         exit_code: Its exit code.
         reason: What the kubelet says of it.
         disrupted: Whether the cluster takes the pod away.
@@ -103,7 +103,8 @@ class Kubelet:
         parameters = json.loads(env["KUBESTUDY_PARAMETERS"].replace("$$", "$"))
         ending = self._behaviour(parameters, int(env["KUBESTUDY_ATTEMPT"]))
         started = _now()
-        if not self._tell(pod, {"phase": "Running"}, {"running": {"startedAt": started}}):
+        running = {"running": {"startedAt": started}}
+        if ending.seconds and not self._tell(pod, {"phase": "Running"}, running):
             return
         if self._stopping.wait(ending.seconds):
             return

@@ -32,6 +32,7 @@ from kubestudy.core.plan import (
 )
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.workloads import job as jobs_of
+from kubestudy.workloads.pod import LOST_AFTER, moment, pod_ended
 from tests.unit.build import T0
 
 COLLECTIONS = ("study", "trials", "jobs", "pods")
@@ -289,7 +290,12 @@ class FakeCluster:
         """Whether a Job has, or will have, a pod at work."""
         if job_ended(job) or job["spec"].get("suspend"):
             return False
-        return not any(is_over(p) for p in self.pods_of(job))
+        return not any(is_over(p) or self.is_lost(p) for p in self.pods_of(job))
+
+    def is_lost(self, pod: Object) -> bool:
+        """Whether a pod should have been gone for so long that its node must be lost."""
+        gone = moment(pod["metadata"].get("deletionTimestamp"))
+        return gone is not None and not is_over(pod) and self.now >= gone + LOST_AFTER
 
     def pods_of(self, job: Object) -> list[Object]:
         uid = job["metadata"].get("uid")
@@ -376,9 +382,22 @@ class FakeCluster:
         said.append(json.dumps(line))
 
     def end_pod(
-        self, pod: Object, code: int, deleted: bool = False, disrupted: bool = False
+        self,
+        pod: Object,
+        code: int,
+        deleted: bool = False,
+        disrupted: bool = False,
+        lingers: bool = False,
     ) -> None:
-        """The pod's container ends; with code 0 it has reported its value."""
+        """The pod's container ends; with code 0 it has reported its value.
+
+        Args:
+            pod: Which.
+            code: The exit code.
+            deleted: Whether somebody deleted the pod.
+            disrupted: Whether the cluster took it away.
+            lingers: Whether a container beside it lives on.
+        """
         containers = pod["status"].get("containerStatuses") or [{}]
         started = (containers[0].get("state") or {}).get("running", {}).get("startedAt")
         if code == 0:
@@ -399,6 +418,10 @@ class FakeCluster:
                 }
             ],
         }
+        if lingers:
+            pod["status"]["phase"] = "Running"
+            beside = {"name": "side", "state": {"running": {"startedAt": rfc3339(self.now)}}}
+            pod["status"]["containerStatuses"].append(beside)
         if deleted:
             pod["metadata"]["deletionTimestamp"] = rfc3339(self.now)
         if disrupted:
@@ -412,7 +435,7 @@ class FakeCluster:
             observation = reader.read(line)
             if observation is not None:
                 report.add(observation)
-        if is_over(pod):
+        if pod_ended(pod):
             report.close(None)
         self._read[pod["metadata"]["uid"]] = report
 
@@ -431,6 +454,9 @@ class FakeCluster:
     def delete_trial(self, name: str) -> None:
         self.hands_off = False
         self._finished.pop(self.trials[name].metadata.uid, None)
+        if self.study.spec.algorithm.type == "TPE":
+            # What it suggests for the same index now may have more to learn from.
+            self._suggested.pop(self.trials[name].spec.index, None)
         del self.trials[name]
 
     # What must never happen.
@@ -441,7 +467,7 @@ class FakeCluster:
         if len(indexes) != len(set(indexes)):
             raise BrokenPromise(f"two trials have one index: {sorted(indexes)}")
         at_work = Counter(
-            j["metadata"]["ownerReferences"][0]["uid"]
+            (j["metadata"]["ownerReferences"][0]["uid"], fold_of(j))
             for j in self.jobs.values()
             if self.is_active(j)
         )
@@ -506,6 +532,12 @@ class FakeCluster:
     def _uid(self, kind: str) -> str:
         self._serial += 1
         return f"{kind}{self._serial}"
+
+
+def fold_of(job: Object) -> int:
+    key = jobs_of.run_key(job)
+    assert key is not None
+    return key.fold
 
 
 def is_disrupted(pod: Object) -> bool:

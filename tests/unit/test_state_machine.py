@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kubestudy.api.meta import condition, is_true
+from kubestudy.api.meta import condition, is_true, rfc3339
 from kubestudy.core.facts import RunKey
 from kubestudy.core.plan import StartRun
+from tests.support.surroundings import thorough
 from tests.unit.build import study
 from tests.unit.fake_cluster import (
     COLLECTIONS,
@@ -37,8 +38,8 @@ STOPPING = [
 
 
 @st.composite
-def specs(draw: st.DrawFn) -> dict[str, Any]:
-    """Specs of Studies that can be run."""
+def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
+    """Specs of Studies that can be run; wide ones with folds and an algorithm that learns."""
     space = draw(st.sampled_from(SPACES))
     finite = all("values" in p or "choices" in p for p in space)
     budget: dict[str, Any] = {"parallelism": draw(st.integers(1, 4))}
@@ -62,10 +63,20 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.integers(0, 4)) == 0:
         budget["maxTrialsWithoutImprovement"] = draw(st.integers(1, 3))
     rules = [None, None, None, *STOPPING]
-    return {
-        "earlyStopping": draw(st.sampled_from(rules)),
+    algorithms = ["Grid", "Random"] if finite else ["Random"]
+    more: dict[str, Any] = {"earlyStopping": draw(st.sampled_from(rules))}
+    if wide:
+        algorithms = ["TPE"]
+        budget["maxTrials"] = draw(st.integers(1, 7))
+        more = {
+            "crossValidation": {
+                "folds": draw(st.integers(2, 3)),
+                "discard": draw(st.sampled_from(["None", "Forgiving"])),
+            }
+        }
+    return more | {
         "parameters": space,
-        "algorithm": {"type": draw(st.sampled_from(["Grid", "Random"])) if finite else "Random"},
+        "algorithm": {"type": draw(st.sampled_from(algorithms))},
         "budget": budget,
         "trial": template,
         "objectives": [objective],
@@ -154,6 +165,24 @@ class World(RuleBasedStateMachine):
         if pod and pod["status"]["phase"] == "Running":
             self.world.report(pod)
             self.world.read_log(pod)
+
+    @rule(data=st.data(), code=st.sampled_from([0, 0, 1]))
+    def a_pod_ends_but_for_its_sidecar(self, data: st.DataObject, code: int) -> None:
+        if pod := self._a_pod(data, at_work=True):
+            self.world.end_pod(pod, code, lingers=True)
+
+    @rule(data=st.data(), reason=st.sampled_from(["ImagePullBackOff", "InvalidImageName"]))
+    def an_image_cannot_be_pulled(self, data: st.DataObject, reason: str) -> None:
+        pod = self._a_pod(data, at_work=True)
+        if pod and pod["status"]["phase"] == "Pending":
+            waits = {"name": "trial", "state": {"waiting": {"reason": reason, "message": "no"}}}
+            pod["status"]["containerStatuses"] = [waits]
+
+    @rule(data=st.data())
+    def a_node_is_lost(self, data: st.DataObject) -> None:
+        pod = self._a_pod(data, at_work=True)
+        if pod and not pod["metadata"].get("deletionTimestamp"):
+            pod["metadata"]["deletionTimestamp"] = rfc3339(self.world.now)
 
     # People.
 
@@ -252,7 +281,7 @@ def assert_converged(world: FakeCluster) -> None:
     values = {t.metadata.name: t.value("accuracy") for t in trials if t.state == "Succeeded"}
     for trial in trials:
         if trial.state == "Succeeded":
-            assert trial.value("accuracy") == value_of_trial(world, trial)
+            assert trial.value("accuracy") == pytest.approx(value_of_trial(world, trial))
     if values:
         top = (max if spec.objective.direction == "Maximize" else min)(values.values())
         assert status.best is not None
@@ -278,14 +307,30 @@ def value_of_trial(world: FakeCluster, trial: Any) -> float:
     return value_of({n: space[n].typed(v) for n, v in trial.spec.parameters.items()})
 
 
+class WideWorld(World):
+    """The same with folds, and an algorithm that learns from results."""
+
+    @initialize(spec=specs(wide=True), doomed=st.sampled_from([0, 0, 5, 100]))
+    def apply_a_study(self, spec: dict[str, Any], doomed: int) -> None:
+        self.doomed = doomed
+        self.world = FakeCluster(study(**spec))
+
+
+def effort(examples: int) -> settings:
+    """A fixed number of worlds in ``make test``, ten times as many in ``make test-faults``."""
+    return settings(
+        max_examples=examples * (10 if thorough() else 1),
+        stateful_step_count=30,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
 TestWorld = World.TestCase
-TestWorld.settings = settings(
-    max_examples=200,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestWorld.settings = effort(150)
+TestWideWorld = WideWorld.TestCase
+TestWideWorld.settings = effort(25)
 
 
 # What hypothesis is not left to find by chance.

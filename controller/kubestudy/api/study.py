@@ -225,7 +225,8 @@ class Budget(ApiModel):
         ge=0,
         le=MAX_TRIALS,
         description="The Study fails when more trials than this have failed. Where it is not"
-        " set, a Study fails when its first 5 trials have all failed.",
+        " set, a Study fails when its first 5 trials have all failed, or its first 3 by the same"
+        " error of the user's.",
     )
     max_trials_without_improvement: StrictInt | None = Field(
         default=None,
@@ -356,7 +357,11 @@ class TrialTemplate(ApiModel):
         default=None, description="Longest time of one run, such as 2h; a longer one fails."
     )
     max_retries: StrictInt = Field(
-        default=2, ge=0, le=100, description="How often an interrupted run is run again."
+        default=2,
+        ge=0,
+        le=100,
+        description="How often an interrupted run is run again; what the cluster takes away is not"
+        " counted.",
     )
     template: AnyObject | None = Field(
         default=None,
