@@ -112,6 +112,7 @@ class FakeCluster:
     _read: dict[str, RunReport] = field(default_factory=dict)
     _suggested: dict[int, dict[str, Any]] = field(default_factory=dict)
     _finished: dict[str, Any] = field(default_factory=dict)
+    _epochs: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -373,13 +374,20 @@ class FakeCluster:
         pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "trial"}]}
         pod["status"]["containerStatuses"][0]["state"] = state
 
-    def report(self, pod: Object) -> None:
-        """The pod's container reports its value."""
+    def report(self, pod: Object, last: bool = False) -> None:
+        """The trial prints a line: its final value, or what it has come to after one more epoch."""
         env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
-        parameters = json.loads(env["KUBESTUDY_PARAMETERS"])
-        said = self.logs[pod["metadata"]["uid"]]
-        line = {"seq": len(said), "step": len(said) + 1, "accuracy": value_of(parameters)}
-        said.append(json.dumps(line))
+        space = self.study.spec.parameter
+        given = json.loads(env["KUBESTUDY_PARAMETERS"])
+        value = value_of({name: v for name, v in given.items() if name in space})
+        log = self.logs[pod["metadata"]["uid"]]
+        record = {"seq": len(log), "step": len(log) + 1, "accuracy": value}
+        if (resource := self.study.spec.algorithm.resource) is not None:
+            done = self._epochs.get(env["KUBESTUDY_TRIAL"], 0) + 1
+            epoch = resource.max if last else min(done, resource.max)
+            self._epochs[env["KUBESTUDY_TRIAL"]] = epoch
+            record |= {"epoch": epoch, "accuracy": value - (resource.max - epoch) / 8}
+        log.append(json.dumps(record))
 
     def end_pod(
         self,
@@ -401,7 +409,7 @@ class FakeCluster:
         containers = pod["status"].get("containerStatuses") or [{}]
         started = (containers[0].get("state") or {}).get("running", {}).get("startedAt")
         if code == 0:
-            self.report(pod)
+            self.report(pod, last=True)
         pod["status"] = {
             "phase": "Succeeded" if code == 0 else "Failed",
             "containerStatuses": [
@@ -429,7 +437,7 @@ class FakeCluster:
 
     def read_log(self, pod: Object) -> None:
         """The controller reads all that a pod said; only an ended one is read to its end."""
-        report = RunReport.of(["accuracy"])
+        report = RunReport.empty(self.study.spec)
         reader = LineReader(self.study.spec)
         for line in self.logs[pod["metadata"]["uid"]]:
             observation = reader.read(line)
@@ -510,6 +518,8 @@ class FakeCluster:
             for name, pod in list(self.pods.items()):
                 if pod["status"]["phase"] == "Pending":
                     self.start_pod(pod)
+                elif name not in ending and pod["status"]["phase"] == "Running":
+                    self.report(pod)
                 elif name in ending:
                     env = pod["spec"]["containers"][0]["env"]
                     trial = next(e["value"] for e in env if e["name"] == "KUBESTUDY_TRIAL")

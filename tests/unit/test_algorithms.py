@@ -22,6 +22,7 @@ from kubestudy.algorithms.grid import Grid
 from kubestudy.algorithms.random import Random, permuted
 from kubestudy.algorithms.space import Dimension, SearchSpace
 from kubestudy.api.parameters import Parameter
+from kubestudy.api.study import Resource
 
 SPACES: dict[str, list[dict[str, Any]]] = {
     "values": [{"name": "a", "values": [1, 2.5, 1e-5]}, {"name": "b", "choices": ["no", "1", ""]}],
@@ -67,16 +68,16 @@ CASES = [
 ]
 
 
+def make(kind: type[SearchAlgorithm], space: SearchSpace, seed: int = 1) -> SearchAlgorithm:
+    return kind(space, seed, resource=Resource(name="epochs", max=9))
+
+
 def each_where(wanted: Callable[[type[SearchAlgorithm], SearchSpace], bool]) -> Any:
     chosen = [case for case in CASES if wanted(*case.values)]  # type: ignore[arg-type]
     return pytest.mark.parametrize(("kind", "space"), chosen)
 
 
 each = each_where(lambda kind, space: True)
-
-
-def make(kind: type[SearchAlgorithm], space: SearchSpace, seed: int = 1) -> SearchAlgorithm:
-    return kind(space, seed)
 
 
 def suggestions(algorithm: SearchAlgorithm, number: int) -> list[dict[str, Any]]:
@@ -120,7 +121,7 @@ def assert_allowed(p: Parameter, value: Any) -> None:
         assert len(repr(value)) <= 5, "0.30000000000000004 is no step of 0.1"
 
 
-@each_where(lambda kind, space: kind(space, 1).size is not None)
+@each_where(lambda kind, space: (a := make(kind, space)).size is not None and not a.multi_fidelity)
 def test_a_known_size_is_the_number_of_distinct_suggestions(kind: Any, space: SearchSpace) -> None:
     algorithm = make(kind, space)
     assert algorithm.size == space.size
@@ -138,7 +139,7 @@ def test_the_same_history_leads_to_the_same_suggestion(kind: Any, space: SearchS
     assert suggestions(algorithm, 12) == points
 
 
-@each_where(lambda kind, space: not kind.adaptive)
+@each_where(lambda kind, space: not make(kind, space).adaptive)
 def test_a_suggestion_depends_on_seed_and_index_alone(kind: Any, space: SearchSpace) -> None:
     expected = suggestions(make(kind, space), 50)
     again = make(kind, space)

@@ -80,8 +80,8 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ),
     (
         {"algorithm": {"type": "A", "resource": {"name": "r", "min": 3, "max": 3}}},
-        "spec.algorithm.resource.min",
-        "must be below max",
+        "spec.algorithm.resource.max",
+        "must be at least min * eta",
     ),
     ({"budget": {"maxGPUHours": 0}}, "spec.budget.maxGPUHours", "must be above 0"),
     (

@@ -63,6 +63,7 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
     if draw(st.integers(0, 4)) == 0:
         budget["maxTrialsWithoutImprovement"] = draw(st.integers(1, 3))
     rules = [None, None, None, *STOPPING]
+<<<<<<< HEAD
     algorithms = ["Grid", "Random"] if finite else ["Random"]
     more: dict[str, Any] = {"earlyStopping": draw(st.sampled_from(rules))}
     if wide:
@@ -77,6 +78,24 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
     return more | {
         "parameters": space,
         "algorithm": {"type": draw(st.sampled_from(algorithms))},
+=======
+    algorithm: dict[str, Any] = {"type": "Random"}
+    if draw(st.integers(0, 2)) == 0:
+        algorithm = {
+            "type": draw(st.sampled_from(["Hyperband", "ASHA"])),
+            "resource": {"name": "epochs", "max": draw(st.sampled_from([2, 4, 9])), "eta": 2},
+            "synchronous": draw(st.booleans()),
+        }
+        budget.setdefault("maxTrials", draw(st.integers(3, 9)))
+        if draw(st.booleans()):
+            template["checkpoints"] = {"claimName": "c"}
+    elif finite and draw(st.booleans()):
+        algorithm = {"type": "Grid"}
+    return {
+        "earlyStopping": None if "resource" in algorithm else draw(st.sampled_from(rules)),
+        "parameters": space,
+        "algorithm": algorithm,
+>>>>>>> a78cf99 (Hyperband, BOHB and ASHA: rungs at which trials are stopped, paused and gone on with)
         "budget": budget,
         "trial": template,
         "objectives": [objective],
@@ -148,6 +167,12 @@ class World(RuleBasedStateMachine):
         for pod in self.world.pods.values():
             if pod["status"]["phase"] == "Pending":
                 self.world.start_pod(pod)
+
+    @rule()
+    def pods_report(self) -> None:
+        for pod in self.world.pods.values():
+            if pod["status"]["phase"] == "Running":
+                self.world.report(pod)
 
     @rule(data=st.data(), code=st.sampled_from([0, 0, 0, 1, 64, 75, 137, 143]))
     def a_pod_ends(self, data: st.DataObject, code: int) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kubestudy.algorithms.space import SearchSpace
 from kubestudy.api.parameters import Assignment
-from kubestudy.api.study import Objective
+from kubestudy.api.study import Objective, Resource
 from kubestudy.api.validation import FieldError
 
 
@@ -55,12 +55,14 @@ class SearchAlgorithm(ABC):
     Attributes:
         name: What a Study's ``algorithm.type`` says.
         adaptive: Whether a suggestion depends on the values of earlier trials.
+        multi_fidelity: Whether it gives a trial its resource bit by bit.
         settings_model: The settings that it takes.
         one_objective: Whether it has no sense of several objectives.
     """
 
     name: ClassVar[str]
-    adaptive: ClassVar[bool] = False
+    adaptive: bool = False
+    multi_fidelity: ClassVar[bool] = False
     settings_model: ClassVar[type[Settings]] = Settings
     one_objective: ClassVar[bool] = False
 
@@ -70,11 +72,15 @@ class SearchAlgorithm(ABC):
         seed: int,
         settings: Settings | None = None,
         objectives: Sequence[Objective] = (),
+        resource: Resource | None = None,
+        synchronous: bool = False,
     ):
         self.space = space
         self.seed = seed
         self.settings = settings or self.settings_model()
         self.objectives = objectives
+        self.resource = resource
+        self.synchronous = synchronous
 
     @classmethod
     def check(cls, space: SearchSpace) -> list[FieldError]:
@@ -91,6 +97,11 @@ class SearchAlgorithm(ABC):
     @property
     def size(self) -> int | None:
         """How many suggestions there are before the space is exhausted; None where it never is."""
+        return None
+
+    @property
+    def trials(self) -> int | None:
+        """How many trials it asks for by itself; None where that is the budget's to say."""
         return None
 
     @abstractmethod

@@ -14,9 +14,11 @@ from kubestudy.api.base import ApiModel, Rule, Transition
 from kubestudy.api.meta import AnyObject, ApiVersion, Condition, ObjectMeta, Time, is_true
 from kubestudy.api.parameters import (
     MAX_PARAMETERS,
+    Assignment,
     JsonNumber,
     Parameter,
     ParameterConstraint,
+    ParameterType,
     Value,
 )
 
@@ -129,10 +131,31 @@ class Resource(ApiModel):
     eta: StrictInt = Field(
         default=3, ge=2, le=100, description="One trial in eta goes on from a rung to the next."
     )
+    reported_as: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        pattern=METRIC_NAME,
+        description="Name of the number in the trial's reports that tells how much of it is spent."
+        " Where it is not set: epoch or step, if the resource's name has that word in it, else the"
+        " resource's name.",
+    )
 
     rules: ClassVar = (
-        Rule("self.min < self.max", lambda s: s.min < s.max, "min", "must be below max"),
+        Rule(
+            "self.min * self.eta <= self.max",
+            lambda s: s.min * s.eta <= s.max,
+            "max",
+            "must be at least min * eta, or no trial could ever be stopped at a rung",
+        ),
     )
+
+    @property
+    def report(self) -> str:
+        """The number in a report that tells how much of the resource is spent."""
+        if self.reported_as is not None:
+            return self.reported_as
+        return next((word for word in ("epoch", "step") if word in self.name.lower()), self.name)
 
 
 class Algorithm(ApiModel):
@@ -161,10 +184,13 @@ class Algorithm(ApiModel):
         " Study ends when all of its search space was tried.",
     )
     resource: Resource | None = Field(
-        default=None, description="What a multi-fidelity algorithm spends bit by bit."
+        default=None,
+        description="What Hyperband, BOHB and ASHA spend on a trial bit by bit. The trial is given"
+        " the largest value as a parameter of this name, and is stopped before it gets there.",
     )
-    synchronous: StrictBool | None = Field(
-        default=None, description="Multi-fidelity only: wait at each rung for all its trials."
+    synchronous: StrictBool = Field(
+        default=False,
+        description="Multi-fidelity only: wait at each rung for all trials of its bracket.",
     )
 
 
@@ -586,6 +612,20 @@ class StudySpec(ApiModel):
         return [s.type for s in self.metrics] if self.metrics else [SourceType.LOGS]
 
     @property
+    def passed(self) -> dict[str, Parameter]:
+        """What a container is given by name: the parameters, and the resource if there is one."""
+        resource = self.algorithm.resource
+        if resource is None:
+            return self.parameter
+        whole = Parameter(name=resource.name, values=[resource.max], type=ParameterType.INT)
+        return {**self.parameter, resource.name: whole}
+
+    def passed_values(self, assignment: Assignment) -> Assignment:
+        """The values of what a container is given: a trial's own, and all of the resource."""
+        resource = self.algorithm.resource
+        return assignment if resource is None else {**assignment, resource.name: resource.max}
+
+    @property
     def objective(self) -> Objective:
         """The first objective, which decides what is best."""
         return self.objectives[0]
@@ -603,6 +643,9 @@ class TrialCounts(ApiModel):
     created: int = Field(default=0, ge=0, description="Trials made so far.")
     pending: int = Field(default=0, ge=0, description="Trials whose pod does not run yet.")
     running: int = Field(default=0, ge=0, description="Trials that run.")
+    paused: int = Field(
+        default=0, ge=0, description="Trials that wait at a rung, and may be gone on with."
+    )
     succeeded: int = Field(default=0, ge=0, description="Trials that gave a value.")
     failed: int = Field(default=0, ge=0, description="Trials that gave none.")
     stopped: int = Field(default=0, ge=0, description="Trials stopped before their end.")

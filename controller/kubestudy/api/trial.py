@@ -19,12 +19,14 @@ MAX_METRICS = 64
 MAX_POINTS = 100
 MAX_CURVE = 400
 MAX_RUNS = 128
+MAX_RUNGS = 32
 
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"
 STOPPED = "Stopped"
 RUNNING = "Running"
 PENDING = "Pending"
+PAUSED = "Paused"
 FINISHED = frozenset({SUCCEEDED, FAILED, STOPPED})
 
 
@@ -33,6 +35,9 @@ class TrialSpec(ApiModel):
 
     study: str = Field(min_length=1, max_length=253, description="Name of the Study.")
     index: int = Field(ge=0, description="Place in the Study's sequence of suggestions, from 0.")
+    bracket: int | None = Field(
+        default=None, ge=0, description="Bracket of Hyperband; 0 is the one with the most rungs."
+    )
     parameters: dict[str, Value] = Field(
         max_length=MAX_PARAMETERS,
         description="The values of the parameters.",
@@ -72,6 +77,15 @@ class CurvePoint(ApiModel):
     )
 
 
+class RungValue(ApiModel):
+    """The first objective when a trial had spent as much of the resource as a rung asks for."""
+
+    resource: int = Field(ge=1, description="The resource of the rung.")
+    value: JsonNumber = Field(
+        description="The objective's value there; with cross-validation the mean over folds."
+    )
+
+
 class Run(ApiModel):
     """One execution of the trial as a Job."""
 
@@ -80,7 +94,7 @@ class Run(ApiModel):
     fold: int = Field(default=0, ge=0, description="Fold of the cross-validation.")
     attempt: int = Field(default=0, ge=0, description="0 for the first, 1 after one retry, ...")
     outcome: str = Field(
-        max_length=63, description="Pending, Running, Succeeded, Failed or Stopped."
+        max_length=63, description="Pending, Running, Paused, Succeeded, Failed or Stopped."
     )
     reason: str | None = Field(default=None, max_length=1024, description="Why it ended so.")
     pod: str | None = Field(default=None, max_length=253, description="Name of the pod.")
@@ -103,6 +117,12 @@ class Run(ApiModel):
         description="The last values of the constrained metrics.",
         json_schema_extra=list_map("metric"),
     )
+    rungs: list[RungValue] | None = Field(
+        default=None,
+        max_length=MAX_RUNGS,
+        description="What it reported at the rungs that it came to.",
+        json_schema_extra=ATOMIC,
+    )
 
 
 class TrialStatus(ApiModel):
@@ -111,7 +131,7 @@ class TrialStatus(ApiModel):
     conditions: list[Condition] | None = Field(
         default=None,
         max_length=16,
-        description="One of Pending, Running, Succeeded, Failed and Stopped is True;"
+        description="One of Pending, Running, Paused, Succeeded, Failed and Stopped is True;"
         " ObservationsComplete is False where reports of the trial were never seen.",
         json_schema_extra=list_map("type"),
     )
@@ -150,12 +170,18 @@ class TrialStatus(ApiModel):
         description="The runs of this trial.",
         json_schema_extra=list_map("job"),
     )
+    rungs: list[RungValue] | None = Field(
+        default=None,
+        max_length=MAX_RUNGS,
+        description="With Hyperband, BOHB and ASHA: the first objective at each rung so far.",
+        json_schema_extra=ATOMIC,
+    )
     start_time: Time | None = Field(default=None, description="When its first run started.")
     completion_time: Time | None = Field(default=None, description="When it ended.")
 
     @property
     def state(self) -> str:
-        """The one condition that is True: Pending, Running, Succeeded, Failed or Stopped."""
+        """The one condition that is True, such as Running, Paused or Succeeded."""
         for c in self.conditions or ():
             if c.status == ConditionStatus.TRUE:
                 return c.type
@@ -189,7 +215,7 @@ class Trial(ApiModel):
 
     @property
     def state(self) -> str:
-        """The one condition that is True: Pending, Running, Succeeded, Failed or Stopped."""
+        """The one condition that is True, such as Running, Paused or Succeeded."""
         return self.status.state if self.status else PENDING
 
     @property

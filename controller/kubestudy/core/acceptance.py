@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from kubestudy.algorithms import available
 from kubestudy.algorithms.base import SearchAlgorithm
+from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.study import (
     MAX_TRIALS,
     FoldExecution,
@@ -69,22 +70,22 @@ def problems(
 
 def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
     """Builds the algorithm of a Study that has been accepted."""
-    spec = study.spec
-    kind = available()[spec.algorithm.type]
+    return _made(study.spec, available()[study.spec.algorithm.type], seed)
+
+
+def _made(spec: StudySpec, kind: type[SearchAlgorithm], seed: int) -> SearchAlgorithm:
     return kind(
         search_space(spec),
         seed,
         kind.settings_model.model_validate(spec.algorithm.settings or {}),
         spec.objectives,
+        spec.algorithm.resource,
+        spec.algorithm.synchronous,
     )
 
 
 def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
     later = "is not supported by this version of kubestudy; leave it out"
-    if spec.algorithm.resource:
-        yield FieldError("algorithm.resource", later)
-    if spec.algorithm.synchronous is not None:
-        yield FieldError("algorithm.synchronous", later)
     if spec.cross_validation and spec.cross_validation.execution == FoldExecution.ONE_POD:
         yield FieldError("crossValidation.execution", f"OnePod {later}, for PodPerFold")
     for i, source in enumerate(spec.metrics or ()):
@@ -120,6 +121,7 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
             f" this version has {', '.join(available())}",
         )
         return
+    invalid = False
     try:
         kind.settings_model.model_validate(algorithm.settings or {})
     except ValidationError as error:
@@ -127,6 +129,7 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
         allowed = ", ".join(f.alias or name for name, f in fields.items()) or "none"
         for e in error.errors():
             path = ".".join(map(str, e["loc"]))
+            invalid = True
             yield FieldError(
                 f"algorithm.settings.{path}",
                 f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
@@ -142,12 +145,12 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
             "warmStart", f"{algorithm.type} learns nothing from trials; use TPE, or leave it out"
         )
     space = search_space(spec)
-    wrong = kind.check(space)
+    wrong = [*kind.check(space), *_resource(spec, kind)]
     yield from wrong
-    if wrong:
+    if wrong or invalid:
         return
     budget = spec.budget
-    size = number_of_suggestions(kind(space, 0, objectives=spec.objectives), spec)
+    size = number_of_suggestions(_made(spec, kind, 0), spec)
     endless = size is None or size > MAX_TRIALS
     limits = (
         budget.max_trials,
@@ -160,6 +163,50 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
             "budget.maxTrials",
             f"{algorithm.type} never ends by itself on this search space; set maxTrials, timeout"
             " or maxGPUHours",
+        )
+
+
+def _resource(spec: StudySpec, kind: type[SearchAlgorithm]) -> Iterator[FieldError]:
+    """What only an algorithm with rungs needs, and what it cannot have."""
+    algorithm, resource = spec.algorithm, spec.algorithm.resource
+    if not kind.multi_fidelity:
+        several = ", ".join(name for name, k in available().items() if k.multi_fidelity)
+        for field, given in (("resource", resource), ("synchronous", algorithm.synchronous)):
+            if given:
+                yield FieldError(
+                    f"algorithm.{field}",
+                    f"{algorithm.type} runs every trial to its end; leave it out, or use one of"
+                    f" {several}",
+                )
+        return
+    if resource is None:
+        yield FieldError(
+            "algorithm.resource",
+            f"{algorithm.type} needs to know what a trial spends bit by bit, such as"
+            " {name: num_train_epochs, max: 27}",
+        )
+        return
+    if resource.name in spec.parameter:
+        yield FieldError(
+            "algorithm.resource.name",
+            f"{resource.name} is also one of the parameters; every trial is given"
+            f" {resource.name} = {resource.max}, so take it out of the parameters",
+        )
+    trials = sum(bracket.sizes[0] for bracket in brackets(resource))
+    if trials > MAX_TRIALS:
+        yield FieldError(
+            "algorithm.resource",
+            f"its brackets hold {trials} trials, and a Study has at most {MAX_TRIALS}; raise min"
+            " or eta",
+        )
+    if len(spec.objectives) > 1:
+        yield FieldError("objectives", f"{algorithm.type} judges trials by one objective; give one")
+    folds = spec.cross_validation.folds if spec.cross_validation else 1
+    if spec.budget.parallelism < folds:
+        yield FieldError(
+            "budget.parallelism",
+            f"must be at least {folds} with {algorithm.type}, since all folds of a trial run side"
+            " by side",
         )
 
 

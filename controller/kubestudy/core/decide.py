@@ -15,12 +15,13 @@ from datetime import datetime
 from itertools import count as count_from
 from itertools import islice
 
-from kubestudy.algorithms.base import Observed
+from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.meta import ObjectMeta, OwnerReference, condition
 from kubestudy.api.parameters import Assignment
 from kubestudy.api.study import Study, StudySpec, StudyStatus
-from kubestudy.api.trial import FAILED, Trial, TrialSpec, TrialStatus
+from kubestudy.api.trial import FAILED, STOPPED, Trial, TrialSpec, TrialStatus
 from kubestudy.api.validation import FieldError
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.conditions import said
@@ -41,6 +42,7 @@ from kubestudy.core.plan import (
 )
 from kubestudy.core.ranking import violations
 from kubestudy.core.results import new_best
+from kubestudy.core.rungs import judge
 from kubestudy.core.status import count, study_status, wanted_trials
 from kubestudy.core.suggesting import NothingLeft, Suggestions
 from kubestudy.core.trials import Progress, follow, stop
@@ -76,10 +78,11 @@ def decide(snapshot: Snapshot) -> Plan:
     before = study.status or StudyStatus()
     started = before.start_time or now.replace(microsecond=0)
     seed = seed_of(study)
-    suggestions = Suggestions(spec, algorithm_for(study, seed), _earlier(snapshot, started))
+    algorithm = algorithm_for(study, seed)
+    suggestions = Suggestions(spec, algorithm, _earlier(snapshot, started))
     runs = {facts.key: facts for facts in snapshot.runs}
     trials = [
-        follow(trial, runs, snapshot.reports, spec, gpus, now)
+        follow(trial, runs, snapshot.reports, spec, gpus, now, levels_of(trial, algorithm))
         for trial in snapshot.trials
         if trial.metadata.deletion_timestamp is None
     ]
@@ -99,6 +102,9 @@ def decide(snapshot: Snapshot) -> Plan:
         )
 
     end_early(trials, spec, gpus, now)
+    promoted: list[Progress] = []
+    if isinstance(algorithm, MultiFidelity):
+        promoted = judge(trials, algorithm, spec, end is None, gpus, now)
 
     plan = Plan()
     _store(plan, trials, now)
@@ -108,7 +114,8 @@ def decide(snapshot: Snapshot) -> Plan:
         if now < settled:
             plan.within((settled - now).total_seconds())
         try:
-            _start(plan, trials, snapshot, suggestions, more=end is None and now >= settled)
+            more = end is None and now >= settled
+            _start(plan, trials, promoted, snapshot, algorithm, suggestions, more)
         except NothingLeft as nothing_left:
             end = nothing_left.ending
     stopping = end is not None and end.at_once
@@ -128,6 +135,13 @@ def seed_of(study: Study) -> int:
         return study.status.seed
     digest = hashlib.sha256((study.metadata.uid or study.key).encode()).digest()
     return int.from_bytes(digest[:4])
+
+
+def levels_of(trial: Trial, algorithm: SearchAlgorithm) -> tuple[int, ...]:
+    """The resource at each rung of a trial's bracket; empty where there are none."""
+    if trial.spec.bracket is None or not isinstance(algorithm, MultiFidelity):
+        return ()
+    return algorithm.brackets[trial.spec.bracket].resources
 
 
 def gpus_of(spec: StudySpec) -> int:
@@ -171,16 +185,25 @@ def _stop_or_hold(plan: Plan, trials: Sequence[Progress], snapshot: Snapshot) ->
 def _start(
     plan: Plan,
     trials: Sequence[Progress],
+    promoted: Sequence[Progress],
     snapshot: Snapshot,
+    algorithm: SearchAlgorithm,
     suggestions: Suggestions,
     more: bool,
 ) -> None:
-    """Fills the free slots: with trials that wait for their run first, then with new ones."""
+    """Fills the free slots.
+
+    First with trials that wait for their run, then with those that are promoted from their rung,
+    then with new ones.
+    """
     study = snapshot.study
     unfinished = [t for t in trials if not t.finished]
     # A run of a trial that is finished or gone holds its slot until its pod has ended.
     free = study.spec.budget.parallelism - sum(facts.active for facts in snapshot.runs)
     waiting = [run for t in unfinished for run in t.waiting]
+    # A trial is gone on with once nothing writes to its checkpoints any more.
+    at_work = {facts.key.trial for facts in snapshot.runs if facts.active}
+    waiting += [r for t in promoted if t.trial.metadata.name not in at_work for r in t.runs]
     for run in waiting[: max(0, free)]:
         if run.facts is None:
             plan.actions.append(StartRun(run.key))
@@ -196,7 +219,7 @@ def _start(
     total = wanted_trials(study, suggestions.size)
     for index in islice(_free_indexes(snapshot, total), min(free, MOST_NEW_TRIALS)):
         assignment = suggestions.suggest(index, history)
-        trial = _new_trial(study, index, assignment)
+        trial = _new_trial(study, index, assignment, algorithm)
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
         if suggestions.needs_history:
             insort(history, Observed(index, assignment), key=lambda o: o.index)
@@ -226,13 +249,14 @@ def _free_indexes(snapshot: Snapshot, total: int | None) -> Iterator[int]:
 def _observed(t: Progress, study: Study) -> Observed:
     values = [t.status.value(o.metric) for o in study.spec.objectives]
     known = tuple(v for v in values if v is not None)
+    rungs = tuple((r.resource, float(r.value)) for r in t.rungs) or where_stopped(t, study.spec)
     return Observed(
         t.trial.spec.index,
         t.trial.spec.parameters,
         known if len(known) == len(values) else None,
-        t.state == FAILED,
-        rungs=where_stopped(t, study.spec),
-        violations=violations(t.status, study.spec),
+        t.state == FAILED or (t.state == STOPPED and not known and not rungs),
+        rungs,
+        violations(t.status, study.spec),
     )
 
 
@@ -245,7 +269,10 @@ def _earlier(snapshot: Snapshot, started: datetime) -> list[Observed]:
     ]
 
 
-def _new_trial(study: Study, index: int, assignment: Assignment) -> Trial:
+def _new_trial(
+    study: Study, index: int, assignment: Assignment, algorithm: SearchAlgorithm
+) -> Trial:
+    bracket = algorithm.bracket(index) if isinstance(algorithm, MultiFidelity) else None
     name = study.metadata.name
     return Trial(
         metadata=ObjectMeta(
@@ -263,7 +290,7 @@ def _new_trial(study: Study, index: int, assignment: Assignment) -> Trial:
                 )
             ],
         ),
-        spec=TrialSpec(study=name, index=index, parameters=assignment),
+        spec=TrialSpec(study=name, index=index, bracket=bracket, parameters=assignment),
     )
 
 

@@ -28,8 +28,8 @@ class Ending:
 
     Attributes:
         reason: ``GoalReached``, ``MaxTrialsReached``, ``SearchSpaceExhausted``,
-            ``TimeoutReached``, ``GPUHoursSpent``, ``Stagnated``, ``NoFeasiblePoint`` or
-            ``TrialsFailed``.
+            ``BracketsFilled``, ``TimeoutReached``, ``GPUHoursSpent``, ``Stagnated``,
+            ``NoFeasiblePoint`` or ``TrialsFailed``.
         message: For a person.
         good: Whether the Study completes rather than fails.
         at_once: Whether trials that still run are stopped rather than finished.
@@ -91,6 +91,8 @@ def ending(
     idle = budget.max_trials_without_improvement
     if idle is not None and (since := without_improvement(trials, study.spec)) >= idle:
         return Ending("Stagnated", f"no improvement in the last {since} trials")
+    if size is not None and counts.created >= size and study.spec.algorithm.resource:
+        return Ending("BracketsFilled", f"all {size} trials of the brackets were started")
     if size is not None and counts.created >= size:
         return Ending("SearchSpaceExhausted", f"all {size} points of the search space were tried")
     if budget.max_trials is not None and counts.created >= budget.max_trials:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 
+from kubestudy.algorithms.rungs import levels
+from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
+
+_ROUNDING = 1e-6
+"""An epoch's number is a quotient of steps, and may miss a whole number by a little."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,6 +107,7 @@ class Observation:
     Attributes:
         metrics: Values by name; they may be NaN or infinite.
         step: Training step, None where it was not told.
+        resource: How much of a multi-fidelity algorithm's resource is spent, None where untold.
         seq: The report's number, None where it was not told.
         final: Whether the trial says that this is its last report.
     """
@@ -110,6 +116,7 @@ class Observation:
     step: float | None = None
     seq: int | None = None
     final: bool = False
+    resource: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,8 @@ class RunReport:
         curve: The course of ``curve_metric``, thinned to at most ``MAX_POINTS``.
         newest: What was reported of it last.
         not_finite: The first metric that was NaN or infinite, with its value and step.
+        levels: The resources at which ``curve_metric`` is asked for, rising.
+        rungs: The value of ``curve_metric`` at each level that was reached.
         missing: How many reports are known to be lost, by gaps in their numbers.
         dropped: Names of metrics beyond the number that is kept.
         complete: Whether everything the pod said has been read.
@@ -193,6 +202,8 @@ class RunReport:
     curve: list[Reported] = field(default_factory=list)
     newest: Reported | None = None
     not_finite: tuple[str, float, float | None] | None = None
+    levels: tuple[int, ...] = ()
+    rungs: dict[int, MetricTrack] = field(default_factory=dict)
     missing: int = 0
     dropped: int = 0
     complete: bool = False
@@ -206,9 +217,15 @@ class RunReport:
     _sum: Fraction = Fraction(0)
 
     @classmethod
-    def of(cls, owed: Sequence[str]) -> RunReport:
+    def of(cls, owed: Sequence[str], levels: Sequence[int] = ()) -> RunReport:
         """An empty report of a run that owes these metrics, the first objective's first."""
-        return cls(owed[0], frozenset(owed))
+        return cls(owed[0], frozenset(owed), levels=tuple(levels))
+
+    @classmethod
+    def empty(cls, spec: StudySpec) -> RunReport:
+        """The report of a run of a Study that has not said anything yet."""
+        resource = spec.algorithm.resource
+        return cls.of(spec.owed, levels(resource) if resource else ())
 
     def add(self, observation: Observation) -> None:
         """Takes one report; one that was taken before (by its number) is not counted again."""
@@ -223,6 +240,8 @@ class RunReport:
             said_before = known and (known.latest, known.step) == (value, observation.step)
             if not (observation.final and said_before):
                 self._track(name, value, observation.step)
+        if observation.resource is not None and self.curve_metric in observation.metrics:
+            self._reach(observation.resource)
 
     def close(self, word: LastWord | None) -> None:
         """Everything that can be read has been read; what the log lost, the last word may have."""
@@ -246,6 +265,13 @@ class RunReport:
                     known.min, known.max = min(known.min, track.min), max(known.max, track.max)
                 elif known is None and (len(self.metrics) < MAX_METRICS or name in self.owed):
                     self.metrics[name] = track
+
+    def _reach(self, resource: float) -> None:
+        """Keeps what the curve's metric is at each level that this much of the resource reaches."""
+        track = self.metrics.get(self.curve_metric or "")
+        for level in self.levels:
+            if track is not None and level not in self.rungs and resource > level - _ROUNDING:
+                self.rungs[level] = replace(track)
 
     def _track(self, name: str, value: float, step: float | None) -> None:
         if not math.isfinite(value):

@@ -27,8 +27,8 @@ def hopeless(trials: Sequence[Progress], spec: StudySpec) -> list[Progress]:
     fold.
     """
     validation = spec.cross_validation
-    if validation is None or validation.discard != Discard.FORGIVING:
-        return []
+    if validation is None or validation.discard != Discard.FORGIVING or spec.algorithm.resource:
+        return []  # at the rungs of a bracket all folds are judged together
     best = [_folds(t, spec) for t in leaders(trials, spec)]
     found = []
     for t in trials:

@@ -15,7 +15,7 @@ _ALMOST_PARAMETERS = ("trialParameters", "parameter", "params", "param")
 
 def placeholder_problems(spec: StudySpec) -> Iterator[FieldError]:
     """Lists placeholders that name nothing, and those that could be left without a value."""
-    known = set(spec.parameter)
+    known = set(spec.passed)
     for field, template in _templates(spec):
         for name in placeholders.names(template):
             prefix, dot, plain = name.partition(".")
@@ -27,7 +27,7 @@ def placeholder_problems(spec: StudySpec) -> Iterator[FieldError]:
                 yield FieldError(
                     field,
                     f"placeholder ${{{name}}} names no parameter{did_you_mean(plain, known)};"
-                    f" there are {', '.join(spec.parameter)}",
+                    f" there are {', '.join(spec.passed)}",
                 )
     yield from _conditional_placeholders(spec)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kubestudy.api.study import Direction, MetricValue, Objective, Strategy, StudySpec
-from kubestudy.api.trial import FAILED, PENDING, RUNNING, SUCCEEDED, Run
+from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Run, RungValue
 from kubestudy.core.accounts import carried
-from kubestudy.core.facts import RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import MetricTrack, RunFacts, RunKey, RunReport, RunState
 from kubestudy.core.failures import Verdict, bad, judge
 from kubestudy.core.names import job_name
 from kubestudy.core.retries import not_before
@@ -30,6 +30,7 @@ class RunProgress:
         record: What should be stored of it; None where nothing is worth a write yet.
         verdict: What became of it, if that was found out just now.
         report: What its pod reported, as far as it was read.
+        rungs: What the runs of this fold came to at the rungs, by the rung's resource.
         settles: When what is seen now will be worth a write.
         held_until: When it may be run again after it was cut off; None where it may at once.
     """
@@ -39,6 +40,7 @@ class RunProgress:
     record: Run | None = None
     verdict: Verdict | None = None
     report: RunReport | None = None
+    rungs: dict[int, float] = field(default_factory=dict)
     settles: datetime | None = None
     held_until: datetime | None = None
 
@@ -69,6 +71,11 @@ class RunProgress:
         self.key = replace(self.key, attempt=self.key.attempt + 1)
         self.facts = None
 
+    def next_rung(self) -> None:
+        """Makes the run that goes on from the last rung the current one."""
+        self.key = replace(self.key, rung=len(self.rungs), attempt=0)
+        self.facts = None
+
 
 def follow_run(
     trial: str,
@@ -79,6 +86,7 @@ def follow_run(
     spec: StudySpec,
     gpus: int,
     now: datetime,
+    levels: Sequence[int] = (),
 ) -> RunProgress:
     """Says where the run of a fold stands now.
 
@@ -91,14 +99,20 @@ def follow_run(
         spec: The Study's spec.
         gpus: GPUs that each run holds.
         now: The time.
+        levels: The resource at each rung of the trial's bracket; empty where there are none.
     """
     last = stored[-1] if stored else None
     open_ = last is not None and last.outcome in (PENDING, RUNNING)
-    attempt = 0 if last is None else last.attempt
-    if last is not None and not open_ and last.outcome != SUCCEEDED:
-        attempt += 1
-    key = RunKey(trial, fold=fold, attempt=attempt)
-    progress = RunProgress(key, seen.get(key))
+    rungs = {r.resource: float(r.value) for run in stored for r in run.rungs or ()}
+    progress = RunProgress(RunKey(trial, fold=fold), rungs=rungs)
+    if last is not None:
+        progress.key = RunKey(trial, last.rung, fold, last.attempt)
+        if last.outcome == STOPPED and last.reason == PAUSED:
+            progress.next_rung()
+        elif not open_ and last.outcome != SUCCEEDED:
+            progress.next_attempt()
+    key = progress.key
+    progress.facts = seen.get(key)
     if last is not None and last.outcome == SUCCEEDED:
         progress.record = last
         return progress
@@ -112,8 +126,11 @@ def follow_run(
             progress.hold(not_before(stored), now)
         return progress
     progress.report = reports.get(facts.pod_uid or "")
+    reached = _reached(progress, levels, spec.objective)
+    progress.rungs |= {r.resource: float(r.value) for r in reached}
     if not facts.ended_by_itself:
-        _keep_up(progress, facts, last, gpus, now)
+        _keep_up(progress, facts, last, gpus, now, at_once=bool(reached))
+        _keep_rungs(progress, last, reached)
         return progress
     if facts.silent and not (progress.report and progress.report.complete):
         lost_log = "its pod is gone, and its log with it" if facts.pod_uid is None else None
@@ -124,11 +141,36 @@ def follow_run(
         _close(progress, facts, verdict, last, gpus, now)
         if verdict.remedy is None and progress.record is not None:
             progress.record = with_values(progress.record, report, spec)
+        _keep_rungs(progress, last, reached)
     return progress
 
 
+def _reached(progress: RunProgress, levels: Sequence[int], objective: Objective) -> list[RungValue]:
+    """What the pod of this run reports at rungs that no run before it came to."""
+    seen = progress.report.rungs if progress.report else {}
+    return [
+        RungValue(resource=level, value=_value(objective, seen[level]))
+        for level in levels
+        if level in seen and level not in progress.rungs
+    ]
+
+
+def _keep_rungs(progress: RunProgress, last: Run | None, reached: list[RungValue]) -> None:
+    """Writes the rungs of this run down beside those that are stored of it."""
+    if progress.record is None:
+        return
+    same = last is not None and last.job == progress.record.job
+    rungs = [*((last.rungs or ()) if last and same else ()), *reached]
+    progress.record = progress.record.model_copy(update={"rungs": rungs or None})
+
+
 def _keep_up(
-    progress: RunProgress, facts: RunFacts, last: Run | None, gpus: int, now: datetime
+    progress: RunProgress,
+    facts: RunFacts,
+    last: Run | None,
+    gpus: int,
+    now: datetime,
+    at_once: bool,
 ) -> None:
     """Follows a run that has not ended; what lasts but a moment is left out."""
     if facts.suspended:
@@ -139,7 +181,7 @@ def _keep_up(
     running = facts.state == RunState.RUNNING
     since = (facts.started if running else facts.created) or now
     settles = since + (SETTLED if running else WAITING_IS_NEWS)
-    if now < settles:
+    if now < settles and not at_once:
         progress.settles = settles
     elif running:
         _write_down(progress, recorded(facts, RUNNING, None, gpus), last, gpus)
@@ -181,7 +223,10 @@ def with_values(record: Run, report: RunReport, spec: StudySpec) -> Run:
 
 def objective_value(objective: Objective, report: RunReport) -> float:
     """The value of an objective, by its strategy."""
-    track = report.metrics[objective.metric]
+    return _value(objective, report.metrics[objective.metric])
+
+
+def _value(objective: Objective, track: MetricTrack) -> float:
     if objective.strategy == Strategy.LAST:
         return track.latest
     return track.max if objective.direction == Direction.MAXIMIZE else track.min

@@ -12,25 +12,27 @@ from kubestudy.api.study import (
     StudyStatus,
     TrialCounts,
 )
-from kubestudy.api.trial import FAILED, RUNNING, STOPPED, SUCCEEDED
+from kubestudy.api.trial import FAILED, PAUSED, RUNNING, STOPPED, SUCCEEDED
 from kubestudy.core.conditions import said
 from kubestudy.core.early_stopping import saved_by_early_stopping
 from kubestudy.core.ending import Ending, gpu_seconds
 from kubestudy.core.results import results_of
+from kubestudy.core.savings import saved_at_rungs
 from kubestudy.core.trials import Progress
 
 
 def count(trials: Sequence[Progress]) -> TrialCounts:
     """Counts the trials by what became of them."""
     states = [t.state for t in trials]
-    finished = {s: states.count(s) for s in (RUNNING, SUCCEEDED, FAILED, STOPPED)}
+    told = {s: states.count(s) for s in (RUNNING, PAUSED, SUCCEEDED, FAILED, STOPPED)}
     return TrialCounts(
         created=len(states),
-        pending=len(states) - sum(finished.values()),
-        running=finished[RUNNING],
-        succeeded=finished[SUCCEEDED],
-        failed=finished[FAILED],
-        stopped=finished[STOPPED],
+        pending=len(states) - sum(told.values()),
+        running=told[RUNNING],
+        paused=told[PAUSED],
+        succeeded=told[SUCCEEDED],
+        failed=told[FAILED],
+        stopped=told[STOPPED],
     )
 
 
@@ -112,6 +114,7 @@ def study_status(
                     conditions, type_, False, "Continued", "its spec was changed", now, generation
                 )
     completed = before.completion_time or now.replace(microsecond=0)
+    resource = study.spec.algorithm.resource
     return StudyStatus(
         observed_generation=generation,
         conditions=conditions,
@@ -122,7 +125,8 @@ def study_status(
         pareto_front=results.front,
         hypervolume=results.hypervolume,
         gpu_seconds=GpuSeconds(
-            used=round(gpu_seconds(trials, 0)), saved=saved_by_early_stopping(trials)
+            used=round(gpu_seconds(trials, 0)),
+            saved=saved_at_rungs(trials, resource) if resource else saved_by_early_stopping(trials),
         ),
         start_time=started,
         completion_time=completed if over else None,

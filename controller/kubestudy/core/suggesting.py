@@ -74,9 +74,10 @@ def _search_space(definition: _Definition) -> SearchSpace:
 
 def number_of_suggestions(algorithm: SearchAlgorithm, spec: StudySpec) -> int | None:
     """How many suggestions there are before nothing is left to try; None where there is no end."""
-    if algorithm.size is not None or spec.algorithm.allow_duplicates:
-        return algorithm.size
-    return algorithm.space.size
+    points = algorithm.size
+    if points is None and not spec.algorithm.allow_duplicates:
+        points = algorithm.space.size
+    return min((n for n in (points, algorithm.trials) if n is not None), default=None)
 
 
 class Suggestions:

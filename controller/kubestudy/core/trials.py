@@ -13,12 +13,14 @@ from kubestudy.api.trial import (
     FAILED,
     MAX_METRICS,
     MAX_RUNS,
+    PAUSED,
     PENDING,
     RUNNING,
     STOPPED,
     SUCCEEDED,
     MetricSummary,
     Run,
+    RungValue,
     Trial,
     TrialStatus,
 )
@@ -32,7 +34,7 @@ from kubestudy.core.ranking import is_feasible
 from kubestudy.core.retries import not_before, runs_again
 from kubestudy.core.runs import RunProgress, follow_run, recorded, with_values
 
-STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
+STATES = (PENDING, RUNNING, PAUSED, SUCCEEDED, FAILED, STOPPED)
 OBSERVATIONS_COMPLETE = "ObservationsComplete"
 """Only ever said to be False: the one condition that is True is the state."""
 
@@ -64,6 +66,22 @@ class Progress:
         return self.status.finished
 
     @property
+    def paused(self) -> bool:
+        """Whether the trial waits at a rung, and nothing of it is started."""
+        return self.state == PAUSED and all(r.facts is None for r in self.runs)
+
+    @property
+    def rungs(self) -> list[RungValue]:
+        """What it came to at each rung so far."""
+        return self.status.rungs or []
+
+    @property
+    def at_new_rung(self) -> bool:
+        """Whether it has come to a rung that is not stored yet, and so was not judged there."""
+        before = self.trial.status.rungs if self.trial.status else None
+        return not self.finished and len(self.rungs) > len(before or ())
+
+    @property
     def at_work(self) -> list[RunFacts]:
         """Its runs that hold a slot; what is stopped with the trial is written down already."""
         if self.finished:
@@ -73,11 +91,15 @@ class Progress:
 
     @property
     def waiting(self) -> list[RunProgress]:
-        """Its runs that could be started: the first fold's, and the others' once that is done."""
-        if not self.runs or self.finished:
+        """Its runs that could be started.
+
+        The first fold's, and the others' once that is done; in a bracket all folds at once.
+        """
+        if not self.runs or self.finished or self.paused:
             return []
         first = self.runs[0]
-        return [r for r in (self.runs if first.succeeded else [first]) if r.waits]
+        together = first.succeeded or self.trial.spec.bracket is not None
+        return [r for r in (self.runs if together else [first]) if r.waits]
 
     @property
     def settles(self) -> datetime | None:
@@ -103,6 +125,7 @@ def follow(
     spec: StudySpec,
     gpus: int,
     now: datetime,
+    levels: Sequence[int] = (),
 ) -> Progress:
     """Says where a trial stands now.
 
@@ -113,6 +136,7 @@ def follow(
         spec: The Study's spec.
         gpus: GPUs that each run holds.
         now: The time.
+        levels: The resource at each rung of its bracket; empty where there are none.
     """
     progress = Progress(trial, trial.status or TrialStatus())
     if trial.finished:
@@ -120,9 +144,10 @@ def follow(
     stored = progress.status.runs or []
     for fold in range(spec.cross_validation.folds if spec.cross_validation else 1):
         of_fold = [r for r in stored if r.fold == fold]
-        run = follow_run(trial.metadata.name, fold, of_fold, seen, reports, spec, gpus, now)
+        run = follow_run(trial.metadata.name, fold, of_fold, seen, reports, spec, gpus, now, levels)
         progress.runs.append(run)
         _note(progress, run, spec)
+    _climb(progress, levels)
     _settle(progress, spec, now)
     return progress
 
@@ -130,10 +155,25 @@ def follow(
 def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime) -> None:
     """Ends an unfinished trial before its time; what its folds gave so far is kept."""
     progress.status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
+    _end_runs(progress, reason, gpus, now)
+    _finish(progress, STOPPED, reason, message, now)
+
+
+def pause(progress: Progress, reason: str, message: str, gpus: int, now: datetime) -> None:
+    """Lets a trial wait at the rung that it has come to; its runs are ended there."""
+    _end_runs(progress, PAUSED, gpus, now)
+    for run in progress.runs:
+        if not run.succeeded:
+            run.next_rung()
+    _become(progress, PAUSED, reason, message, now)
+
+
+def _end_runs(progress: Progress, reason: str, gpus: int, now: datetime) -> None:
     for run in progress.runs:
         if run.facts is not None and not run.succeeded:
-            _record(progress, _ended(progress, run.facts, STOPPED, reason, gpus, now))
-    _finish(progress, STOPPED, reason, message, now)
+            ended = _ended(progress, run.facts, STOPPED, reason, gpus, now)
+            rungs = run.record.rungs if run.record else None
+            _record(progress, ended.model_copy(update={"rungs": rungs}))
 
 
 def conclude(
@@ -195,6 +235,17 @@ def _note(progress: Progress, run: RunProgress, spec: StudySpec) -> None:
         progress.status = progress.status.model_copy(update={"start_time": run.record.start_time})
 
 
+def _climb(progress: Progress, levels: Sequence[int]) -> None:
+    """Writes down the rungs that all folds have come to, with the mean over them."""
+    rungs = []
+    for level in levels:
+        values = [run.rungs[level] for run in progress.runs if level in run.rungs]
+        if len(values) < len(progress.runs):
+            break
+        rungs.append(RungValue(resource=level, value=math.fsum(values) / len(values)))
+    progress.status = progress.status.model_copy(update={"rungs": rungs or None})
+
+
 def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
     """Says what the trial has come to, from its runs."""
     name = progress.trial.metadata.name
@@ -219,6 +270,8 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         return
     if all(run.succeeded for run in progress.runs):
         _conclude(progress, spec, "Completed", "", now)
+        return
+    if progress.paused:
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]

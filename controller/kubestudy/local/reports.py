@@ -52,7 +52,7 @@ class Reports:
 
     def __init__(self, folder: Folder, processes: Processes, spec: StudySpec):
         self._folder, self._processes = folder, processes
-        self._owed = spec.owed
+        self._spec = spec
         self._reader = LineReader(spec)
         self._tails: dict[str, _Tail] = {}
 
@@ -66,7 +66,7 @@ class Reports:
             tail = self._tails.get(run.pod_uid)
             if tail is None:
                 log = self._folder.log(run.job)
-                tail = _Tail(log, pod.log_start, RunReport.of(self._owed))
+                tail = _Tail(log, pod.log_start, RunReport.empty(self._spec))
                 self._tails[run.pod_uid] = tail
             if tail.report.complete:
                 continue

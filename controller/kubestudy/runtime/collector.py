@@ -188,7 +188,7 @@ class Collector:
         study = self._study_of(key)
         if study is None:
             return None
-        new = PodLog(key, LineReader(study.spec), RunReport.of(study.spec.owed))
+        new = PodLog(key, LineReader(study.spec), RunReport.empty(study.spec))
         with self._lock:
             return self._logs.setdefault(uid, new)
 

@@ -40,6 +40,8 @@ class LineReader:
 
     def __init__(self, spec: StudySpec):
         self.wanted = wanted(spec)
+        resource = spec.algorithm.resource
+        self._resource = resource.report if resource else None
         formats: Sequence[LogFormat] = DEFAULT_FORMATS
         for source in spec.metrics or ():
             formats = source.formats or formats
@@ -49,7 +51,8 @@ class LineReader:
             LogFormat.KEY_VALUE: self._key_value,
         }
         self._readers = [readers[f] for f in formats if f in readers]
-        names = "|".join(re.escape(n) for n in sorted(self.wanted, key=len, reverse=True))
+        numbers = self.wanted | ({self._resource} if self._resource else set())
+        names = "|".join(re.escape(n) for n in sorted(numbers, key=len, reverse=True))
         self._pair = re.compile(
             rf"(?<![\w./\-])({names}|step|epoch)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?!\.?\w)",
             re.IGNORECASE,
@@ -96,7 +99,7 @@ class LineReader:
     def _key_value(self, line: str) -> Observation | None:
         pairs = [(name, float(value)) for name, value in self._pair.findall(line)]
         # Names are matched in any case by the number's sake; they count as they are written.
-        pairs = [(n, v) for n, v in pairs if n in self.wanted or n in RESERVED]
+        pairs = [(n, v) for n, v in pairs if n in {*self.wanted, *RESERVED, self._resource}]
         if not self.wanted & {name for name, _ in pairs}:
             return None
         return self._observation(pairs)
@@ -117,7 +120,8 @@ class LineReader:
         step = numbers.get("step", numbers.get("epoch"))
         if step is not None and not math.isfinite(step):
             step = None
-        return Observation(metrics, step, seq, final)
+        resource = numbers.get(self._resource) if self._resource else None
+        return Observation(metrics, step, seq, final, resource)
 
 
 def _shown(line: str) -> tuple[str, bool]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from kubestudy import __version__
+from kubestudy.algorithms.rungs import levels
 from kubestudy.api.base import (
     API_VERSION,
     LABEL_COMPONENT,
@@ -22,6 +23,7 @@ from kubestudy.api.base import (
 from kubestudy.api.parameters import Parameter, Value
 from kubestudy.api.study import (
     CrossValidation,
+    Resource,
     Study,
     TrialTemplate,
     parse_duration,
@@ -126,8 +128,8 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
 
 def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     """What a trial's container is told, as in ``docs/trial-contract.md``."""
-    space = study.spec.parameter
-    given = trial.spec.parameters
+    space = study.spec.passed
+    given = study.spec.passed_values(trial.spec.parameters)
     values = {name: p.typed(given[name]) for name, p in space.items() if name in given}
     env = {
         "KUBESTUDY_PARAMETERS": json.dumps(values, ensure_ascii=False),
@@ -136,6 +138,8 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
         "KUBESTUDY_OBJECTIVES": ",".join(study.spec.owed),
         "KUBESTUDY_ATTEMPT": str(run.attempt),
     }
+    if study.spec.algorithm.resource:
+        env |= _resource(study.spec.algorithm.resource)
     if study.spec.cross_validation:
         env |= _fold(study.spec.cross_validation, run)
     folder = f"{study.metadata.uid}/{trial.metadata.name}"
@@ -144,6 +148,14 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     if study.spec.trial.outputs:
         env["KUBESTUDY_OUTPUT_DIR"] = f"{OUTPUTS}/{folder}"
     return env
+
+
+def _resource(resource: Resource) -> dict[str, str]:
+    return {
+        "KUBESTUDY_RESOURCE": resource.name,
+        "KUBESTUDY_RESOURCE_MAX": str(resource.max),
+        "KUBESTUDY_RUNGS": ",".join(map(str, levels(resource))),
+    }
 
 
 def _fold(cross_validation: CrossValidation, run: RunKey) -> dict[str, str]:
@@ -156,7 +168,8 @@ def _fold(cross_validation: CrossValidation, run: RunKey) -> dict[str, str]:
 
 
 def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
-    spec, space, values = study.spec.trial, study.spec.parameter, trial.spec.parameters
+    spec, space = study.spec.trial, study.spec.passed
+    values = study.spec.passed_values(trial.spec.parameters)
     if spec.template is None:
         template = _short_form(spec, space, values, settings)
     else:
