@@ -63,11 +63,12 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
     if draw(st.integers(0, 4)) == 0:
         budget["maxTrialsWithoutImprovement"] = draw(st.integers(1, 3))
     rules = [None, None, None, *STOPPING]
-<<<<<<< HEAD
-    algorithms = ["Grid", "Random"] if finite else ["Random"]
+    algorithm: dict[str, Any] = {"type": draw(st.sampled_from(["Grid", "Random"]))}
     more: dict[str, Any] = {"earlyStopping": draw(st.sampled_from(rules))}
+    if not finite:
+        algorithm = {"type": "Random"}
     if wide:
-        algorithms = ["TPE"]
+        algorithm = {"type": "TPE"}
         budget["maxTrials"] = draw(st.integers(1, 7))
         more = {
             "crossValidation": {
@@ -75,27 +76,19 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
                 "discard": draw(st.sampled_from(["None", "Forgiving"])),
             }
         }
-    return more | {
-        "parameters": space,
-        "algorithm": {"type": draw(st.sampled_from(algorithms))},
-=======
-    algorithm: dict[str, Any] = {"type": "Random"}
-    if draw(st.integers(0, 2)) == 0:
+    elif draw(st.integers(0, 2)) == 0:
         algorithm = {
             "type": draw(st.sampled_from(["Hyperband", "ASHA"])),
             "resource": {"name": "epochs", "max": draw(st.sampled_from([2, 4, 9])), "eta": 2},
             "synchronous": draw(st.booleans()),
         }
+        more = {}
         budget.setdefault("maxTrials", draw(st.integers(3, 9)))
         if draw(st.booleans()):
             template["checkpoints"] = {"claimName": "c"}
-    elif finite and draw(st.booleans()):
-        algorithm = {"type": "Grid"}
-    return {
-        "earlyStopping": None if "resource" in algorithm else draw(st.sampled_from(rules)),
+    return more | {
         "parameters": space,
         "algorithm": algorithm,
->>>>>>> a78cf99 (Hyperband, BOHB and ASHA: rungs at which trials are stopped, paused and gone on with)
         "budget": budget,
         "trial": template,
         "objectives": [objective],
