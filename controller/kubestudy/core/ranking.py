@@ -152,7 +152,7 @@ def ranks(trials: Sequence[T], spec: StudySpec) -> list[int | None]:
         groups = _fronts({i: points[i] for i in feasible})
     else:
         groups = _ties(feasible, points.__getitem__)
-    groups += _ties([i for i in points if i not in set(feasible)], out.__getitem__)
+    groups += _ties(points.keys() - set(feasible), out.__getitem__)
     found: list[int | None] = [None] * len(trials)
     before = 0
     for group in groups:
