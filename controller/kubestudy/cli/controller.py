@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def controller(
     against the cluster of the current context:
         kubestudy controller --no-leader-elect
     """  # noqa: D301
+    # Studies are worked on by threads of our own; those of numpy would only be in their way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from kubestudy.core.pod_security import Allowed, Power
     from kubestudy.runtime import logs, metrics
     from kubestudy.runtime.client import KubeClient

@@ -1,0 +1,81 @@
+"""The Gaussian process: its calculus, and that it finds smooth minima quickly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.algorithms.gp import GP
+from kubestudy.algorithms.numeric.gaussian import (
+    GaussianProcess,
+    _loss,
+    fitted,
+    log_expected_improvement,
+)
+from kubestudy.algorithms.random import Random
+from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.parameters import Parameter
+from kubestudy.api.study import Direction, Objective
+
+rng = np.random.default_rng(3)
+X = rng.random((30, 2))
+Y = np.sin(6 * X[:, 0]) - np.sin(6 * X[:, 0]).mean()
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    theta = np.array([-0.3, 0.4, 0.2, -3.0])
+    _, gradient = _loss(X, Y, theta)
+    for j in range(4):
+        step = np.eye(4)[j] * 1e-5
+        slope = (_loss(X, Y, theta + step)[0] - _loss(X, Y, theta - step)[0]) / 2e-5
+        assert gradient[j] == pytest.approx(slope, rel=1e-4, abs=1e-4)
+
+
+def test_it_predicts_a_smooth_function_and_knows_which_parameter_does_not_matter() -> None:
+    theta = fitted(X, Y)
+    assert theta[1] > theta[0] + 1, "the second one's length scale is much longer"
+    mean, deviation = GaussianProcess(X, Y, theta).predict(np.array([[0.25, 0.5], [5.0, 0.5]]))
+    offset = np.sin(6 * X[:, 0]).mean()
+    assert mean[0] + offset == pytest.approx(np.sin(1.5), abs=0.02)
+    assert deviation[0] < 0.1 < deviation[1]
+
+
+def test_the_expected_improvement_is_right_near_and_far() -> None:
+    drawn = rng.standard_normal(400_000)
+    for best in (-1.0, 0.5):
+        expected = np.log(np.maximum(best - drawn, 0).mean())
+        found = log_expected_improvement(np.zeros(1), np.ones(1), best)[0]
+        assert found == pytest.approx(expected, abs=0.05)
+    far = (
+        log_expected_improvement(np.zeros(3), np.ones(3), -5.999),
+        log_expected_improvement(np.zeros(3), np.ones(3), -6.001),
+    )
+    assert far[0][0] == pytest.approx(far[1][0], abs=0.1), "where the formula changes, too"
+
+
+def regret(kind: type[SearchAlgorithm], seed: int) -> float:
+    """After 30 trials, 4 at once, on a smooth function with a log scale and an integer."""
+    space = SearchSpace(
+        [
+            Parameter(name="lr", min=1e-5, max=1e-1, scale="Log"),
+            Parameter(name="layers", min=1, max=8, type="Int"),
+            Parameter(name="dropout", min=0, max=0.5),
+        ]
+    )
+    algorithm = kind(space, seed, None, [Objective(metric="a", direction=Direction.MAXIMIZE)])
+    history: list[Observed] = []
+    for index in range(30):
+        history.append(Observed(index, algorithm.suggest(index, history)))
+        if index >= 4:
+            point = history[index - 4].assignment
+            off = np.log10(float(point["lr"])) + 3, float(point["dropout"]) - 0.2
+            value = -(off[0] ** 2) - 4 * off[1] ** 2 - (float(point["layers"]) - 5) ** 2 / 10
+            history[index - 4] = Observed(index - 4, point, (float(value),))
+    return -max(o.values[0] for o in history if o.values)
+
+
+def test_it_is_far_better_than_random_on_a_smooth_function() -> None:
+    of_gp = np.mean([regret(GP, seed) for seed in range(2)])
+    of_random = np.mean([regret(Random, seed) for seed in range(20)])
+    assert of_gp < 0.35 * of_random
