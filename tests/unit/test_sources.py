@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
+from kubestudy.core.acceptance import problems
 from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport
 from kubestudy.sources import log_lines
 from kubestudy.sources.log_lines import MAX_LINE, LineReader
@@ -154,6 +155,80 @@ def test_a_line_beyond_the_cap_is_not_even_looked_at() -> None:
     assert READER.read(fits) is not None
     assert READER.read(fits + " ") is None
     assert READER.read('{"accuracy": 0.5, "x": "' + "y" * 10_000_000 + '"}') is None
+
+
+REGEX = r"(?:\[(?P<step>\d+)\] )?(?P<name>[a-z]+): *(?P<value>[-+.\deE]+|nan)"
+
+
+def by_regex(expression: str, *more: str) -> LineReader:
+    source = {"type": "Logs", "formats": ["Regex", *more], "regex": expression}
+    return LineReader(study(metrics=[source]).spec)
+
+
+@pytest.mark.parametrize(
+    ("expression", "line", "expected"),
+    [
+        (REGEX, "[7] accuracy: 0.5 loss: 1e-3", Observation({"accuracy": 0.5, "loss": 1e-3}, 7)),
+        (REGEX, "accuracy: .5.", None),
+        (REGEX, "loss: 0.5", None),
+        (REGEX, "accuracy: 0.5\ud800", Observation({"accuracy": 0.5})),
+        (REGEX, "\x1b[1maccuracy\x1b[0m: 0.5", Observation({"accuracy": 0.5})),
+        (r"Top1 (?P<value>\S+)%", "Top1 91.5% of all", Observation({"accuracy": 91.5})),
+        (r"Top1 (?P<value>\S+)", "Top1 high", None),
+        (r"(?P<name>\w+)? ?= (?P<value>\d+)", "= 3", Observation({"accuracy": 3.0})),
+        (r"(?P<value>\d+)", "1 2 3", Observation({"accuracy": 3.0})),
+        (r"(?P<value>\d*)", "none", None),
+    ],
+)
+def test_a_regex_reads_what_its_groups_name(
+    expression: str, line: str, expected: Observation | None
+) -> None:
+    assert by_regex(expression).read(line) == expected
+
+
+def test_a_regex_stands_beside_other_formats() -> None:
+    reader = by_regex(r"acc (?P<value>\S+)", "Json")
+    assert reader.read("acc 0.5") == reader.read('{"accuracy": 0.5}')
+    assert reader.read("accuracy=0.5") is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (r"(?P<value>\d+", "at character 1: missing ): (?P<value>"),
+        (r"(?P<value>(a)\1)", "at character 14: invalid escape sequence: \\1"),
+        (r"x(?P<value>a)(?=b)", "at character 14: invalid perl operator: (?="),
+        (r"(\d+)", "has no group (?P<value>...)"),
+        (r"(?P<value>\d+)(?P<unit>%)", "the group 'unit' means nothing"),
+        (r"(?P<value>(((x{99}){99}){99}))", "invalid repetition size"),
+    ],
+)
+def test_a_regex_that_cannot_be_used_is_refused_with_its_place(
+    expression: str, message: str
+) -> None:
+    source = {"type": "Logs", "formats": ["Regex"], "regex": expression}
+    (error,) = problems(study(metrics=[source]))
+    assert error.field == "spec.metrics[0].regex"
+    assert message in error.message
+
+
+EXPLOSIVE = [
+    r"(?P<value>(a+)+)+$",
+    r"(a*)*(a*)*(a*)*b(?P<value>x)",
+    r"(.*)(.*)(.*)(.*)(.*)(?P<value>\d)x",
+    r"a(?:.*b)?(?P<value>\d?)",
+    r"(a|aa|aaa)+(?P<value>\d)",
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("expression", EXPLOSIVE)
+def test_no_expression_takes_long(expression: str) -> None:
+    """Python's own engine would not be back in years from some of these."""
+    reader = by_regex(expression)
+    for line in ("a" * MAX_LINE, "ab" * (MAX_LINE // 2), "1a" * (MAX_LINE // 2)):
+        observation = reader.read(line)
+        assert observation is None or observation.metrics.keys() == {"accuracy"}
 
 
 CATASTROPHIC = [

@@ -462,7 +462,9 @@ class MetricsSource(ApiModel):
         default=None,
         min_length=1,
         max_length=1024,
-        description="Logs with format Regex: an expression with the groups name and value.",
+        description="Logs with format Regex: an expression (RE2) with a group (?P<value>...), and"
+        " (?P<name>...) and (?P<step>...) if the line tells them; without a name, the value is the"
+        " first objective's.",
     )
     query: StrictStr | None = Field(
         default=None,

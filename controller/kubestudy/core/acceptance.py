@@ -13,13 +13,13 @@ from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.study import (
     MAX_TRIALS,
     FoldExecution,
-    LogFormat,
     SourceType,
     Study,
     StudySpec,
 )
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
+from kubestudy.core.metric_regex import MetricRegex, MetricRegexError
 from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
 from kubestudy.core.promql import PromQLError, bind
@@ -88,9 +88,6 @@ def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
     later = "is not supported by this version of kubestudy; leave it out"
     if spec.cross_validation and spec.cross_validation.execution == FoldExecution.ONE_POD:
         yield FieldError("crossValidation.execution", f"OnePod {later}, for PodPerFold")
-    for i, source in enumerate(spec.metrics or ()):
-        if LogFormat.REGEX in (source.formats or ()):
-            yield FieldError(f"metrics[{i}].formats", f"Regex {later}, and use Json or KeyValue")
     if spec.trial.manifest is not None:
         yield FieldError("trial.manifest", f"{later}, and use template")
 
@@ -103,12 +100,15 @@ def _metrics(spec: StudySpec, sources: Set[SourceType]) -> Iterator[FieldError]:
                 f"{source.type} is not set up here: a cluster's administrator says where it is by"
                 " the controller's option --prometheus-url, and local runs have none; use Logs",
             )
-        if source.query is None:
-            continue
         try:
-            bind(source.query, "namespace", "pod")
+            if source.query is not None:
+                bind(source.query, "namespace", "pod")
+            if source.regex is not None:
+                MetricRegex(source.regex)
         except PromQLError as error:
             yield FieldError(f"metrics[{i}].query", str(error))
+        except MetricRegexError as error:
+            yield FieldError(f"metrics[{i}].regex", str(error))
 
 
 def _algorithm(spec: StudySpec) -> Iterator[FieldError]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kubestudy.api.study import LogFormat, StudySpec
 from kubestudy.core.facts import Observation
+from kubestudy.core.metric_regex import MetricRegex
 from kubestudy.sources.json_text import is_name, json_object, number
 from kubestudy.sources.wanted import is_told, wanted
 
@@ -25,6 +26,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
 _NUMBER = (
     r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,5})?|[-+]?(?:nan|inf(?:inity)?)"
 )
+_WHOLE_NUMBER = re.compile(_NUMBER, re.IGNORECASE)
 _TRAINER_PAIR = re.compile(rf"'([^'\s]{{1,128}})': '?({_NUMBER})'?(?=[,}}])", re.IGNORECASE)
 
 
@@ -42,15 +44,19 @@ class LineReader:
         self.wanted = wanted(spec)
         resource = spec.algorithm.resource
         self._resource = resource.report if resource else None
+        self._objective = spec.objective.metric
         formats: Sequence[LogFormat] = DEFAULT_FORMATS
         for source in spec.metrics or ():
             formats = source.formats or formats
+            if source.regex is not None:
+                self._regex = MetricRegex(source.regex)
         readers: dict[LogFormat, Callable[[str], Observation | None]] = {
             LogFormat.JSON: self._json,
             LogFormat.TRAINER_LOG: self._trainer_log,
             LogFormat.KEY_VALUE: self._key_value,
+            LogFormat.REGEX: self._by_regex,
         }
-        self._readers = [readers[f] for f in formats if f in readers]
+        self._readers = [readers[f] for f in formats]
         numbers = self.wanted | ({self._resource} if self._resource else set())
         names = "|".join(re.escape(n) for n in sorted(numbers, key=len, reverse=True))
         self._pair = re.compile(
@@ -103,6 +109,18 @@ class LineReader:
         if not self.wanted & {name for name, _ in pairs}:
             return None
         return self._observation(pairs)
+
+    def _by_regex(self, line: str) -> Observation | None:
+        numbers: dict[str, float] = {}
+        for match in self._regex.matches(line):
+            name = self._objective if match.name is None else match.name
+            if match.value and _WHOLE_NUMBER.fullmatch(match.value):
+                numbers[name] = float(match.value)
+            if match.step and _WHOLE_NUMBER.fullmatch(match.step):
+                numbers["step"] = float(match.step)
+        if not self.wanted & numbers.keys():
+            return None
+        return self._observation(numbers.items())
 
     def _observation(
         self,
