@@ -102,6 +102,8 @@ def test_initial_trials_come_first_and_once(algorithm: str) -> None:
     constrained=st.booleans(),
 )
 @example(initial=[{}, {"a": 1, "b": 2}], algorithm="Halton", constrained=False)
+@example(initial=[{}, {"a": 1}, {}, {"a": 1}], algorithm="Halton", constrained=False)
+@example(initial=[{}, {}, {"a": 2}, {"a": 2}], algorithm="Halton", constrained=True)
 @settings(max_examples=60, deadline=None)
 def test_with_any_initial_trials_each_feasible_point_comes_once(
     initial: list[dict[str, Any]], algorithm: str, constrained: bool

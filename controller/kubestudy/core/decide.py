@@ -102,28 +102,45 @@ def decide(snapshot: Snapshot) -> Plan:
         )
 
     end_early(trials, spec, gpus, now)
-    promoted: list[Progress] = []
-    if isinstance(algorithm, MultiFidelity):
-        promoted = judge(trials, algorithm, spec, end is None, gpus, now)
-
-    plan = Plan()
-    _store(plan, trials, now)
-    _stop_or_hold(plan, trials, snapshot)
-    if not spec.suspend:
-        settled = settles(study, started)
-        if now < settled:
-            plan.within((settled - now).total_seconds())
-        try:
-            more = end is None and now >= settled
-            _start(plan, trials, promoted, snapshot, algorithm, suggestions, more)
-        except NothingLeft as nothing_left:
-            end = nothing_left.ending
+    try:
+        plan = _act(snapshot, trials, algorithm, suggestions, started, more=end is None)
+    except NothingLeft as nothing_left:
+        end = nothing_left.ending
+        plan = _act(snapshot, trials, algorithm, suggestions, started, more=False)
     stopping = end is not None and end.at_once
     if not stopping and (wait := next_deadline(study, trials, started, gpus, now)) is not None:
         plan.within(wait)
     busy = any(facts.active for facts in snapshot.runs)
     status = study_status(study, trials, suggestions.size, seed, started, end, busy, now)
     _tell(plan, study, status)
+    return plan
+
+
+def _act(
+    snapshot: Snapshot,
+    trials: Sequence[Progress],
+    algorithm: SearchAlgorithm,
+    suggestions: Suggestions,
+    started: datetime,
+    more: bool,
+) -> Plan:
+    """What to store, to stop and to start; new trials only where there are to be more.
+
+    Raises:
+        NothingLeft: There is nothing left to suggest.
+    """
+    spec, now, plan = snapshot.study.spec, snapshot.now, Plan()
+    promoted: list[Progress] = []
+    if isinstance(algorithm, MultiFidelity):
+        promoted = judge(trials, algorithm, spec, more, gpus_of(spec), now)
+    _store(plan, trials, now)
+    _stop_or_hold(plan, trials, snapshot)
+    if not spec.suspend:
+        settled = settles(snapshot.study, started)
+        if now < settled:
+            plan.within((settled - now).total_seconds())
+        more &= now >= settled
+        _start(plan, trials, promoted, snapshot, algorithm, suggestions, more)
     return plan
 
 
@@ -193,17 +210,14 @@ def _start(
 ) -> None:
     """Fills the free slots.
 
-    First with trials that wait for their run, then with those that are promoted from their rung,
-    then with new ones.
+    First with trials that wait for their run, then with new ones, then with those that are
+    promoted from their rung.
     """
     study = snapshot.study
     unfinished = [t for t in trials if not t.finished]
     # A run of a trial that is finished or gone holds its slot until its pod has ended.
     free = study.spec.budget.parallelism - sum(facts.active for facts in snapshot.runs)
     waiting = [run for t in unfinished for run in t.waiting]
-    # A trial is gone on with once nothing writes to its checkpoints any more.
-    at_work = {facts.key.trial for facts in snapshot.runs if facts.active}
-    waiting += [r for t in promoted if t.trial.metadata.name not in at_work for r in t.runs]
     for run in waiting[: max(0, free)]:
         if run.facts is None:
             plan.actions.append(StartRun(run.key))
@@ -213,11 +227,29 @@ def _start(
     if suggestions.adaptive:
         # What has ended and is not read to its end has something to teach: worth the wait.
         free -= sum(run.unread for t in unfinished for run in t.runs)
-    if not more or free <= 0:
-        return
+    if more and free > 0:
+        free -= _start_new(plan, trials, snapshot, algorithm, suggestions, free)
+    # A trial is gone on with once nothing writes to its checkpoints any more.
+    at_work = {facts.key.trial for facts in snapshot.runs if facts.active}
+    rested = [t for t in promoted if t.trial.metadata.name not in at_work]
+    runs = [run for t in rested for run in t.runs]
+    plan.actions += [StartRun(run.key) for run in runs[: max(0, free)]]
+
+
+def _start_new(
+    plan: Plan,
+    trials: Sequence[Progress],
+    snapshot: Snapshot,
+    algorithm: SearchAlgorithm,
+    suggestions: Suggestions,
+    free: int,
+) -> int:
+    """Makes trials for the free slots; returns how many slots they take, now or soon."""
+    study = snapshot.study
     history = [_observed(t, study) for t in trials] if suggestions.needs_history else []
     total = wanted_trials(study, suggestions.size)
-    for index in islice(_free_indexes(snapshot, total), min(free, MOST_NEW_TRIALS)):
+    indexes = list(islice(_free_indexes(snapshot, total), free))
+    for index in indexes[:MOST_NEW_TRIALS]:
         assignment = suggestions.suggest(index, history)
         trial = _new_trial(study, index, assignment, algorithm)
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
@@ -226,8 +258,9 @@ def _start(
     if suggestions.earlier and not trials:
         number = len(suggestions.earlier)
         plan.events.append(Event("WarmStarted", f"{number} trials are known from the start"))
-    if free > MOST_NEW_TRIALS:
+    if len(indexes) > MOST_NEW_TRIALS:
         plan.within(0)
+    return len(indexes)
 
 
 def _free_indexes(snapshot: Snapshot, total: int | None) -> Iterator[int]:

@@ -121,6 +121,16 @@ class Suggestions:
             return self._numbered(index)
         if self._space.contains(fixed):
             return self._space.ordered(fixed)
+        try:
+            return self._found(index, fixed, history)
+        except NothingLeft:
+            if not fixed:
+                raise
+            # Every way to complete the initial trial was tried: its place is the algorithm's.
+            return self._found(index, {}, history)
+
+    def _found(self, index: int, fixed: Assignment, history: Sequence[Observed]) -> Assignment:
+        """The first point drawn that keeps the constraints and was not tried."""
         repeated: Assignment | None = None
         broken = ""
         for point in self._drawn(index, fixed, history):

@@ -147,6 +147,8 @@ def follow(
         run = follow_run(trial.metadata.name, fold, of_fold, seen, reports, spec, gpus, now, levels)
         progress.runs.append(run)
         _note(progress, run, spec)
+    if progress.paused:
+        return progress
     _climb(progress, levels)
     _settle(progress, spec, now)
     return progress
@@ -270,8 +272,6 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         return
     if all(run.succeeded for run in progress.runs):
         _conclude(progress, spec, "Completed", "", now)
-        return
-    if progress.paused:
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]

@@ -1,0 +1,130 @@
+"""Hyperband with the real Trainer: rungs, stopped trials, one that goes on from a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubestudy.runtime.client import JOBS, Object
+from tests.support.kubectl import Namespace, count, end_reason
+from tests.support.recorder import Recorder
+from tests.support.studies import study
+from tests.testcluster import Cluster
+
+pytestmark = pytest.mark.timeout(1800, func_only=True)
+
+CLAIM = "checkpoints"
+
+
+@pytest.fixture
+def volume(place: Namespace, own_cluster: Cluster, tmp_path: Path) -> Iterator[str]:
+    """A claim on a folder of the node, which all pods may write to."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        folder.chmod(0o777)
+    storage = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    size = {"storage": "4Gi"}
+    name = f"{place.name}-{CLAIM}"
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": storage | {"capacity": size, "hostPath": {"path": str(tmp_path)}},
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": CLAIM},
+        "spec": storage | {"volumeName": name, "resources": {"requests": size}},
+    }
+    place.apply(volume)
+    place.apply(claim)
+    yield CLAIM
+    own_cluster.kubectl("delete", "pv", name, "--wait=false")
+
+
+def epochs(place: Namespace, pod: str) -> list[float]:
+    """The epochs at which a pod reported an evaluation."""
+    lines = place.kubectl("logs", pod).splitlines()
+    reports = [json.loads(line) for line in lines if line.startswith("{")]
+    return [r["epoch"] for r in reports if "eval_accuracy" in r]
+
+
+def reason(trial: Object) -> str:
+    return next(c["reason"] for c in trial["status"]["conditions"] if c["status"] == "True")
+
+
+def test_hyperband_stops_most_trials_and_resumes_one(
+    place: Namespace, trial_with_data: str, volume: str
+) -> None:
+    # The good ones come first, the best of them before the others: of these some are held at a
+    # rung, and turn out to be among the best once the poor ones have come there.
+    good = [2e-3, 1.5e-3, 1e-3, 7e-4, 5e-4]
+    manifest = study(
+        "rungs",
+        objectives=[{"metric": "eval_accuracy", "direction": "Maximize"}],
+        parameters=[{"name": "learning_rate", "min": 1e-6, "max": 2e-3, "scale": "Log"}],
+        initialTrials=[{"learning_rate": rate} for rate in good],
+        algorithm={
+            "type": "Hyperband",
+            "seed": 3,
+            "resource": {"name": "num_train_epochs", "max": 9, "eta": 3},
+        },
+        budget={"parallelism": 2},
+        trial={
+            "image": trial_with_data,
+            "imagePullPolicy": "IfNotPresent",
+            "gpus": 1,
+            "checkpoints": {"claimName": volume},
+            "args": [
+                "--model_name_or_path=data/minilm",
+                "--train_file=data/bbc/train.csv",
+                "--validation_file=data/bbc/validation.csv",
+                "--max_seq_length=32",
+                "--num_hidden_layers=1",
+                "--max_train_samples=200",
+                "--max_eval_samples=100",
+                "--per_device_train_batch_size=32",
+                "--save_only_model=false",
+            ],
+        },
+    )
+    with Recorder(place, JOBS) as jobs:
+        place.apply(manifest)
+        done = place.wait_for_end("rungs", timeout=1500)
+    print(place.kubectl("get", "study,trials"))
+    print(json.dumps(done["status"], indent=1))
+    assert end_reason(done) == "BracketsFilled"
+    trials = place.trials("rungs")
+    assert len(trials) == 17
+    assert sorted(t["spec"]["bracket"] for t in trials) == [0] * 9 + [1] * 5 + [2] * 3
+    stopped = [t for t in trials if reason(t) == "Pruned"]
+    assert len(stopped) == count(done, "stopped") >= 9
+    came_to = {t["metadata"]["name"]: [r["resource"] for r in t["status"]["rungs"]] for t in trials}
+    assert {tuple(c) for c in came_to.values()} >= {(1,), (1, 3, 9)}
+    succeeded = [t for t in trials if t["status"].get("objectives")]
+    assert len(succeeded) == count(done, "succeeded") == 17 - len(stopped)
+    best = max(t["status"]["objectives"][0]["value"] for t in succeeded)
+    assert done["status"]["best"]["objectives"][0]["value"] == best
+    assert best == max(r["value"] for t in succeeded for r in t["status"]["rungs"][-1:])
+    assert best > 0.5, "a trained model tells five kinds of news apart"
+
+    # What was gone on with went on from where it stood, and no Job was made twice.
+    resumed = [(t, run) for t in trials for run in t["status"]["runs"] if run["rung"] > 0]
+    assert resumed
+    for trial, run in resumed:
+        first, *_ = [r for r in trial["status"]["runs"] if r["rung"] < run["rung"]]
+        assert (first["outcome"], first["reason"]) == ("Stopped", "Paused")
+        assert (first.get("rungs") or [])[0]["resource"] == 1 or trial["spec"]["bracket"] > 0
+        if run["outcome"] == "Succeeded":
+            seen = epochs(place, run["pod"])
+            stood = [r["resource"] for r in trial["status"]["rungs"]][run["rung"] - 1]
+            assert seen[0] > stood - 1e-6
+            assert seen[-1] == 9
+    assert any(run["outcome"] == "Succeeded" for _, run in resumed)
+    assert len(jobs.made) == sum(len(t["status"]["runs"]) for t in trials)
+    gpu = done["status"]["gpuSeconds"]
+    assert gpu["saved"] > 0
+    assert place.active_pods("rungs") == []
