@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
+from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import MetricValue, Study
+from kubestudy.api.study import MetricValue, Resource, Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import aims, bounded, feasibility, front_rows, metrics_text, ranks_of
 from kubestudy.cli.source import Told, Where, study_or_trial, where_options
@@ -56,13 +57,14 @@ def _study(study: Study, place: str) -> Iterator[str]:
     ]
     command = trial.image or ("a pod template" if trial.template else "kubestudy's trial image")
     progress = (status.progress if status else None) or NONE
-    words = ("succeeded", "running", "pending", "failed", "stopped")
+    words = ("succeeded", "running", "pending", "paused", "failed", "stopped")
     told = [f"{n} {w}" for w in words if (n := getattr(tally, w))]
     yield from _pairs(
         ("Name", study.metadata.name),
         ("Where", place),
         ("State", f"{state(study_state(study))}: {study_story(study)}"),
         ("Algorithm", f"{spec.algorithm.type}{seed}"),
+        *([("Resource", _resource(spec.algorithm.resource))] if spec.algorithm.resource else []),
         ("Objective", aims(study)),
         *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
         *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
@@ -76,7 +78,9 @@ def _study(study: Study, place: str) -> Iterator[str]:
         left = f", about {status.time_left} left" if status.time_left else ""
         yield from _pairs(("Duration", span(status.start_time, ended) + left))
     if status and status.gpu_seconds and status.gpu_seconds.used:
-        yield from _pairs(("GPU-hours", number(status.gpu_seconds.used / 3600)))
+        saved = status.gpu_seconds.saved
+        beside = f", {number(saved / 3600)} saved by stopping early" if saved else ""
+        yield from _pairs(("GPU-hours", number(status.gpu_seconds.used / 3600) + beside))
     yield "Parameters:"
 
     yield columns(([p.name, _range(p)] for p in spec.parameters), indent="  ")
@@ -114,6 +118,12 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
         limits = {c.metric: bounded(c) for c in study.spec.constraints or ()}
         rows = [[*row, limits.get(row[0], "")] for row in _values(status.constraints)]
         yield columns(rows, indent="  ")
+    if status and status.rungs:
+        yield "Rungs:"
+        unit = resource.name if (resource := study.spec.algorithm.resource) else "RESOURCE"
+        rows = [[unit.upper(), study.spec.objective.metric.upper()]]
+        rows += [[str(r.resource), number(r.value)] for r in status.rungs]
+        yield columns(rows, indent="  ")
     if status and status.metrics:
         yield "Metrics:"
         rows = [["METRIC", "LATEST", "MIN", "MAX", "STEP", "REPORTS"]]
@@ -137,6 +147,11 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
             for r in status.runs
         ]
         yield columns(rows, indent="  ")
+
+
+def _resource(resource: Resource) -> str:
+    rungs = ", ".join(map(str, levels(resource)))
+    return f"{resource.name}, one in {resource.eta} goes on at each of {rungs}"
 
 
 def _values(values: Sequence[MetricValue]) -> list[list[str]]:

@@ -97,6 +97,7 @@ def _progress(moment: Moment) -> RenderableType:
         for count, word, style in (
             (tally.running, "running", "cyan"),
             (tally.pending, "waiting", ""),
+            (tally.paused, "paused", "blue"),
             (tally.failed, "failed", "red"),
             (tally.stopped, "stopped", "yellow"),
         )

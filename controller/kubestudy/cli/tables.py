@@ -22,6 +22,7 @@ STATE_COLOURS = {
     "Invalid": "red",
     "Stopped": "yellow",
     "Suspended": "yellow",
+    "Paused": "blue",
     "Pending": None,
 }
 

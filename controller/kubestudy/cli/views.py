@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from kubestudy.api.meta import condition
 from kubestudy.api.parameters import Assignment, Parameter, Value
 from kubestudy.api.study import Study, TrialCounts
-from kubestudy.api.trial import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
+from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
 from kubestudy.cli.outcomes import aims, bounded, feasibility, objective_text, ranks_of
 from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
 from kubestudy.core.status import duration_text
@@ -26,7 +26,7 @@ _STUDY_COLUMNS = (
     "LEFT",
     "AGE",
 )
-_ORDER = (SUCCEEDED, RUNNING, PENDING, STOPPED, FAILED)
+_ORDER = (SUCCEEDED, RUNNING, PENDING, PAUSED, STOPPED, FAILED)
 
 
 def study_state(study: Study) -> str:
@@ -135,19 +135,23 @@ def trial_rows(
         *(m.upper() for m in metrics),
         *(m.upper() for m in bounds),
         *(["FEASIBLE"] if spec.constraints else []),
+        *([spec.algorithm.resource.report.upper()] if spec.algorithm.resource else []),
         *(n.upper() for n in names),
         "DURATION",
     ]
     rows = [heading]
     for t in trials:
         values = [objective_text(t, m) for m in metrics]
-        if t.state in (RUNNING, PENDING):
+        rungs = (t.status.rungs if t.status else None) or []
+        if t.state in (RUNNING, PENDING, PAUSED) or (rungs and t.state == STOPPED):
             # What a trial has reported so far is not its value yet.
             values = [dim(v) if (v := number(latest(t, m))) != NONE else v for m in metrics]
         limited = {v.metric: v.value for v in (t.status.constraints if t.status else None) or ()}
         values += [number(limited.get(m)) for m in bounds]
         if spec.constraints:
             values.append(feasibility(t) or NONE)
+        if resource := spec.algorithm.resource:
+            values.append(f"{rungs[-1].resource if rungs else 0}/{resource.max}")
         word = state(t.state)
         if t.state in (FAILED, STOPPED, PENDING) and (cause := reason(t)[0]) not in ("", t.state):
             word += f" ({cause})"

@@ -45,7 +45,7 @@ def judge(
         The paused trials that are worth going on with, the most advanced first.
     """
     if algorithm.synchronous:
-        return _synchronous(trials, algorithm, spec.objective, more, gpus, now)
+        return _synchronous(trials, algorithm, spec, more, gpus, now)
     return _asynchronous(trials, algorithm, spec, more, gpus, now)
 
 
@@ -79,9 +79,10 @@ def _asynchronous(
     promotable.sort(key=lambda p: (p[0], p[1], p[2].trial.spec.index))
     chosen = [t for *_, t in promotable]
     if not more and not chosen and not any(t.runs and not t.paused for t in trials):
-        for t in trials:
-            if t.paused:
-                stop(t, PRUNED, "its rung is full of better trials", gpus, now)
+        for (_, rung), there in places.items():
+            for rank, t in enumerate(there):
+                if t.paused and len(t.rungs) == rung + 1:
+                    stop(t, PRUNED, _standing(t, rank, len(there), spec), gpus, now)
     return chosen
 
 
@@ -92,29 +93,33 @@ def _stands_at_new_rung(t: Progress) -> bool:
 
 def _hold(t: Progress, rank: int, among: int, spec: StudySpec, gpus: int, now: datetime) -> None:
     """Stops a trial at its rung: for now where it has a checkpoint, else for good."""
-    here = t.rungs[-1]
-    message = (
-        f"{spec.objective.metric} {here.value:g} at {here.resource} is number {rank + 1} of {among}"
-    )
+    message = _standing(t, rank, among, spec)
     if spec.trial.checkpoints is not None:
         pause(t, "NotAmongBest", message, gpus, now)
     else:
         stop(t, PRUNED, message, gpus, now)
 
 
+def _standing(t: Progress, rank: int, among: int, spec: StudySpec) -> str:
+    here = t.rungs[-1]
+    metric, unit = spec.objective.metric, spec.algorithm.resource
+    at = f"{unit.report if unit else 'resource'} {here.resource}"
+    return f"{metric} {here.value:g} at {at} is number {rank + 1} of {among}"
+
+
 def _synchronous(
     trials: Sequence[Progress],
     algorithm: MultiFidelity,
-    objective: Objective,
+    spec: StudySpec,
     more: bool,
     gpus: int,
     now: datetime,
 ) -> list[Progress]:
-    order = best_first(objective)
+    order = best_first(spec.objective)
     groups: dict[tuple[int, int], list[Progress]] = defaultdict(list)
     for t in trials:
-        spec = t.trial.spec
-        groups[algorithm.iteration(spec.index), spec.bracket or 0].append(t)
+        index, number = t.trial.spec.index, t.trial.spec.bracket or 0
+        groups[algorithm.iteration(index), number].append(t)
     promotable: list[tuple[int, int, Progress]] = []
     for (_, number), entrants in groups.items():
         bracket = algorithm.brackets[number]
@@ -132,8 +137,7 @@ def _synchronous(
             )
             for rank, t in enumerate(ranked[size:], start=size):
                 if t.paused and len(t.rungs) == rung + 1:
-                    message = f"number {rank + 1} of {len(ranked)} at {t.rungs[rung].resource}"
-                    stop(t, PRUNED, message, gpus, now)
+                    stop(t, PRUNED, _standing(t, rank, len(ranked), spec), gpus, now)
             entrants = ranked[:size]
             promotable += [
                 (-rung, rank, t)

@@ -15,13 +15,13 @@ from prometheus_client.registry import Collector
 
 from kubestudy.api.meta import is_true
 from kubestudy.api.study import Study
-from kubestudy.api.trial import FAILED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
+from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
 from kubestudy.api.validation import InvalidObject
 from kubestudy.runtime.cache import Cache
 
 _STUDY = ["namespace", "study"]
 _STUDY_STATES = ("Waiting", "Running", "Suspended", "Complete", "Failed", "Refused")
-_TRIAL_STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED)
+_TRIAL_STATES = (PENDING, RUNNING, PAUSED, SUCCEEDED, FAILED, STOPPED)
 
 
 class StudyMetrics(Collector):
