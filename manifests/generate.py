@@ -6,6 +6,7 @@ python manifests/generate.py --check  # fails where they are not current
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-from kubestudy import stopping  # noqa: E402
+from kubestudy import algorithms, stopping  # noqa: E402
 from kubestudy.api.crd import custom_resource_definitions  # noqa: E402
 from tests.testcluster import binaries  # noqa: E402
 
@@ -128,6 +130,7 @@ def reference() -> str:
                 "| --- | --- | --- |",
             ]
             lines += _rows(schema["properties"][part], "")
+    lines += ["", "## Algorithms", "", *_algorithms()]
     lines += ["", "## Rules of early stopping", "", *_rules()]
     return "\n".join(lines) + "\n"
 
@@ -137,25 +140,48 @@ def _rules() -> list[str]:
     lines = ["| rule | setting | type | meaning |", "| --- | --- | --- | --- |"]
     for name, rule in stopping.available().items():
         lines.append(f"| **{name}** | | | {_paragraph(rule.__doc__ or '')} |")
-        schema = rule.settings_model.model_json_schema()
-        for setting, field in schema["properties"].items():
-            kind = next(s for s in (field, *field.get("anyOf", ())) if "type" in s)
-            bounds = [
-                f"{word} {kind[key]}"
-                for key, word in (
-                    ("minimum", "from"),
-                    ("exclusiveMinimum", "above"),
-                    ("maximum", "to"),
-                    ("exclusiveMaximum", "below"),
-                )
-                if key in kind
-            ]
-            if field.get("default") is not None:
-                bounds.append(f"default `{field['default']:g}`")
-            detail = f" ({', '.join(bounds)})" if bounds else ""
-            text = field["description"]
-            lines.append(f"| | `settings.{setting}` | {kind['type']}{detail} | {text} |")
+        lines += _settings(rule.settings_model)
     return lines
+
+
+def _algorithms() -> list[str]:
+    """What ``algorithm.type`` may name, with the settings of each."""
+    lines = [
+        "Which one to choose: [algorithms](algorithms.md). An import path is a sampler for Optuna",
+        "that the administrator allows; its settings are the arguments of its constructor.",
+        "",
+        "| algorithm | setting | type | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, kind in algorithms.available().items():
+        lines.append(f"| **{name}** | | | {_paragraph(kind.__doc__ or '')} |")
+        lines += _settings(kind.settings_model)
+    return lines
+
+
+def _settings(model: type[BaseModel]) -> list[str]:
+    """A row of a table for each setting."""
+    rows = []
+    for setting, field in model.model_json_schema().get("properties", {}).items():
+        kind = next(s for s in (field, *field.get("anyOf", ())) if "type" in s)
+        bounds = [
+            f"{word} {kind[key]}"
+            for key, word in (
+                ("minimum", "from"),
+                ("exclusiveMinimum", "above"),
+                ("maximum", "to"),
+                ("exclusiveMaximum", "below"),
+            )
+            if key in kind
+        ]
+        default = field.get("default")
+        if default is not None:
+            said = default if isinstance(default, str) else json.dumps(default)
+            bounds.append(f"default `{said}`")
+        detail = f" ({', '.join(bounds)})" if bounds else ""
+        text = field["description"].replace("|", "\\|")
+        rows.append(f"| | `settings.{setting}` | {kind['type']}{detail} | {text} |")
+    return rows
 
 
 def _paragraph(docstring: str) -> str:

@@ -12,6 +12,7 @@ import inspect
 import pkgutil
 from functools import cache
 
+from kubestudy.algorithms import custom
 from kubestudy.algorithms.base import SearchAlgorithm
 
 
@@ -29,3 +30,8 @@ def available() -> dict[str, type[SearchAlgorithm]]:
             ):
                 found[member.name] = member
     return dict(sorted(found.items()))
+
+
+def find(name: str) -> type[SearchAlgorithm] | None:
+    """The algorithm of a name: one of our own, or a sampler that the administrator allows."""
+    return available().get(name) or custom.allowed(name)

@@ -178,6 +178,10 @@ class _Mirror:
             lambda d: axes[d.name].value(trial._suggest(d.name, axes[d.name].distribution))
         )
         self._forget_from(trial.number)
+        # What a sampler noted on the study would be lost by a restart.
+        study = self._storage._studies[self._study._study_id]
+        study.system_attrs.clear()
+        study.user_attrs.clear()
         return point
 
     def _forget_from(self, number: int) -> None:

@@ -164,9 +164,10 @@ class Algorithm(ApiModel):
     type: str = Field(
         default="TPE",
         min_length=1,
-        max_length=63,
-        pattern=r"^[A-Za-z][A-Za-z0-9\-]*$",
-        description="Name of the algorithm, such as Grid, Random or TPE.",
+        max_length=253,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*$",
+        description="Name of the algorithm, such as Grid, Random or TPE, or the import path of a"
+        " sampler for Optuna that the administrator allows. See docs/algorithms.md.",
     )
     seed: StrictInt | None = Field(
         default=None,

@@ -72,6 +72,14 @@ SCRAPE_MARGIN = 5
     show_default=True,
     help="How often it scrapes a trial.",
 )
+@click.option(
+    "--allow-sampler",
+    "samplers",
+    multiple=True,
+    metavar="PATH",
+    envvar="KUBESTUDY_ALLOWED_SAMPLERS",
+    help="Import path of a sampler for Optuna that Studies may name; may be repeated.",
+)
 @click.option("--workers", default=4, show_default=True, help="Studies worked on at once.")
 @click.option("--port", default=8080, show_default=True, help="Port of probes and metrics.")
 @click.option(
@@ -106,6 +114,7 @@ def controller(
     prometheus_ca_file: Path | None,
     prometheus_token_file: Path | None,
     prometheus_scrape_interval: int,
+    samplers: tuple[str, ...],
     workers: int,
     port: int,
     leader_elect: bool,
@@ -123,6 +132,7 @@ def controller(
     # Studies are worked on by threads of our own; those of numpy would only be in their way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+    from kubestudy.algorithms import custom
     from kubestudy.core.pod_security import Allowed, Power
     from kubestudy.runtime import logs, metrics
     from kubestudy.runtime.client import KubeClient
@@ -131,6 +141,7 @@ def controller(
     from kubestudy.runtime.prometheus import PrometheusSettings
     from kubestudy.workloads.job import DEFAULT_TRIAL_IMAGE, JobSettings
 
+    custom.allow(samplers)
     logs.configure(log_level, log_format == "json")
     client = KubeClient.connect(kubeconfig, context)
     client.on_answer = metrics.requested

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from kubestudy.algorithms import custom
 from kubestudy.api.study import Study
 from kubestudy.cli.errors import FAILED, INTERRUPTED, CommandError, InvalidInput
 from kubestudy.cli.files import check
@@ -54,6 +55,14 @@ from kubestudy.local.store import CannotChange, Folder, Store, StudyIsRunning
     metavar="COMMAND",
     help="What to run in place of the trial image's entry point.  [default: kubestudy-trial]",
 )
+@click.option(
+    "--allow-sampler",
+    "samplers",
+    multiple=True,
+    metavar="PATH",
+    envvar="KUBESTUDY_ALLOWED_SAMPLERS",
+    help="Import path of a sampler for Optuna that Studies may name; may be repeated.",
+)
 @click.option("--restart", is_flag=True, help="Begin anew; earlier results are moved to DIR/.old.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors alone.")
 def run(
@@ -62,6 +71,7 @@ def run(
     parallelism: int | None,
     max_trials: int | None,
     trial_command: str | None,
+    samplers: tuple[str, ...],
     restart: bool,
     quiet: bool,
 ) -> None:
@@ -81,6 +91,7 @@ def run(
       kubestudy run mrpc.yaml --parallelism 2 --max-trials 10
       kubestudy best mrpc -o args
     """  # noqa: D301
+    custom.allow(samplers)
     study = _wanted(file, parallelism, max_trials)
     command = shlex.split(trial_command) if trial_command else None
     machine = this_machine()

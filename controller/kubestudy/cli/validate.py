@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from kubestudy.algorithms import custom
 from kubestudy.api.study import Study
 from kubestudy.cli import files as manifest_files
 from kubestudy.cli.errors import INVALID
@@ -15,8 +16,16 @@ from kubestudy.cli.views import headline
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--allow-sampler",
+    "samplers",
+    multiple=True,
+    metavar="PATH",
+    envvar="KUBESTUDY_ALLOWED_SAMPLERS",
+    help="Import path of a sampler for Optuna that Studies may name; may be repeated.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors alone.")
-def validate(files: tuple[str, ...], quiet: bool) -> None:
+def validate(files: tuple[str, ...], samplers: tuple[str, ...], quiet: bool) -> None:
     """Say what is wrong with a manifest, without a cluster.
 
     Reads each FILE (- is standard input) exactly as kubectl does, checks every Study in it as
@@ -27,6 +36,7 @@ def validate(files: tuple[str, ...], quiet: bool) -> None:
       kubestudy validate mrpc.yaml
       helm template . | kubestudy validate -
     """  # noqa: D301
+    custom.allow(samplers)
     wrong = False
     for checked in (c for file in files for c in manifest_files.check(file)):
         for error in checked.errors:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kubestudy.algorithms import available
+from kubestudy.algorithms import available, find
 from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.study import (
@@ -70,7 +70,10 @@ def problems(
 
 def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
     """Builds the algorithm of a Study that has been accepted."""
-    return _made(study.spec, available()[study.spec.algorithm.type], seed)
+    kind = find(study.spec.algorithm.type)
+    if kind is None:
+        raise ValueError(_not_allowed(study.spec.algorithm.type))
+    return _made(study.spec, kind, seed)
 
 
 def _made(spec: StudySpec, kind: type[SearchAlgorithm], seed: int) -> SearchAlgorithm:
@@ -81,6 +84,13 @@ def _made(spec: StudySpec, kind: type[SearchAlgorithm], seed: int) -> SearchAlgo
         spec.objectives,
         spec.algorithm.resource,
         spec.algorithm.synchronous,
+    )
+
+
+def _not_allowed(sampler: str) -> str:
+    return (
+        f"the sampler {sampler} is not allowed here; whoever runs kubestudy allows it by"
+        " --allow-sampler or KUBESTUDY_ALLOWED_SAMPLERS"
     )
 
 
@@ -113,7 +123,10 @@ def _metrics(spec: StudySpec, sources: Set[SourceType]) -> Iterator[FieldError]:
 
 def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     algorithm = spec.algorithm
-    kind = available().get(algorithm.type)
+    kind = find(algorithm.type)
+    if kind is None and "." in algorithm.type:
+        yield FieldError("algorithm.type", _not_allowed(algorithm.type))
+        return
     if kind is None:
         yield FieldError(
             "algorithm.type",
@@ -130,6 +143,9 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
         for e in error.errors():
             path = ".".join(map(str, e["loc"]))
             invalid = True
+            if not path:
+                yield FieldError("algorithm.settings", e["msg"].removeprefix("Value error, "))
+                continue
             yield FieldError(
                 f"algorithm.settings.{path}",
                 f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
