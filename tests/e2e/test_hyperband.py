@@ -65,7 +65,6 @@ def test_hyperband_stops_most_trials_and_resumes_one(
     manifest = study(
         "rungs",
         objectives=[{"metric": "eval_accuracy", "direction": "Maximize"}],
-        parameters=[{"name": "learning_rate", "min": 1e-6, "max": 2e-3, "scale": "Log"}],
         initialTrials=[{"learning_rate": rate} for rate in good],
         algorithm={
             "type": "Hyperband",
@@ -87,10 +86,11 @@ def test_hyperband_stops_most_trials_and_resumes_one(
                 "--max_train_samples=200",
                 "--max_eval_samples=100",
                 "--per_device_train_batch_size=32",
-                "--save_only_model=false",
             ],
         },
     )
+    rate = {"name": "learning_rate", "min": 1e-6, "max": 2e-3, "scale": "Log"}
+    manifest["spec"]["parameters"] = [rate]
     with Recorder(place, JOBS) as jobs:
         place.apply(manifest)
         done = place.wait_for_end("rungs", timeout=1500)
