@@ -193,7 +193,7 @@ def _plot(rows: list[Row], path: Path) -> None:
     figure, axes = pyplot.subplots(
         len(problems),
         len(columns),
-        figsize=(3.2 * len(columns), 2.6 * len(problems) + 0.6),
+        figsize=(3.2 * len(columns), 2.6 * len(problems) + 0.9),
         squeeze=False,
     )
     for r in rows:
@@ -215,9 +215,9 @@ def _plot(rows: list[Row], path: Path) -> None:
         )
         axis.tick_params(labelsize=7)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=4, fontsize=8, frameon=False)
+    figure.legend(handles, labels, loc="lower center", ncol=len(columns), fontsize=8, frameon=False)
     figure.supylabel("mean regret", fontsize=9)
-    figure.tight_layout(rect=(0, 0.5 / figure.get_figheight(), 1, 1))
+    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight(), 1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
