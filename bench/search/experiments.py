@@ -24,6 +24,7 @@ RUNGS = (
     "Optuna Hyperband",
     "Ray ASHA",
     "Syne Tune ASHA",
+    "Syne Tune ASHA, own points",
     "Syne Tune BOHB",
 )
 HORIZONS = {8: 108.0, 32: 54.0}

@@ -63,7 +63,8 @@ METHODS |= {
     "Optuna Hyperband": _optuna_hyperband,
     "Ray ASHA": lambda p, seed, _, n: Ray(p, seed),
     "Syne Tune ASHA": lambda p, seed, _, n: SyneTune(p, seed, "ASHA"),
-    "Syne Tune BOHB": lambda p, seed, _, n: SyneTune(p, seed, "BOHB"),
+    "Syne Tune ASHA, own points": lambda p, seed, _, n: SyneTune(p, seed, "ASHA", own=True),
+    "Syne Tune BOHB": lambda p, seed, _, n: SyneTune(p, seed, "BOHB", own=True),
 }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import random
 import warnings
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,12 @@ import optuna
 
 from bench.search.problem import Config, Problem
 from bench.search.simulator import Run
+from kubestudy.algorithms.random import Random
+from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.parameters import Parameter
+
+POINTS = 10_000
+"""How many random points are made of a space without end."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -91,7 +97,7 @@ class Ray:
     def __init__(self, problem: Problem, seed: int, brackets: int = 1):
         from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-        self._problem, self._random = problem, random.Random(seed)
+        self._points = random_points(problem, seed)
         np.random.seed(seed)  # the scheduler draws brackets from the global generator
         self._stop = TrialScheduler.STOP
         self._scheduler = AsyncHyperBandScheduler(
@@ -106,11 +112,14 @@ class Ray:
         self._started = 0
 
     def next(self, now: float) -> Run | None:
-        """Draws a configuration."""
+        """Takes the next point."""
+        point = next(self._points, None)
+        if point is None:
+            return None
         trial: Any = SimpleNamespace(trial_id=str(self._started))
         self._started += 1
         self._scheduler.on_trial_add(None, trial)
-        return Run(trial, drawn(self._problem, self._random))
+        return Run(trial, point)
 
     def report(self, run: Run, loss: float, now: float) -> bool:
         """Asks the scheduler."""
@@ -119,20 +128,24 @@ class Ray:
         return self._scheduler.on_trial_result(None, trial, result) != self._stop
 
 
-def drawn(problem: Problem, rng: random.Random) -> Config:
-    """A configuration drawn at random, as Ray Tune's ``choice`` and ``uniform`` do."""
-    return {
-        p["name"]: rng.choice(p.get("values") or p.get("choices"))
-        if "min" not in p
-        else rng.uniform(p["min"], p["max"])
-        for p in problem.parameters
-    }
+def random_points(problem: Problem, seed: int) -> Iterator[Config]:
+    """kubestudy's random points: what every method that draws at random is given, in this order."""
+    space = SearchSpace([Parameter.model_validate(p) for p in problem.parameters])
+    return map(Random(space, seed).suggest, range(space.size or POINTS))
 
 
 class SyneTune:
-    """A scheduler of Syne Tune, by its name."""
+    """A scheduler of Syne Tune.
 
-    def __init__(self, problem: Problem, seed: int, scheduler: str):
+    Args:
+        problem: What is searched.
+        seed: Of the scheduler.
+        scheduler: Its name.
+        own: Whether it draws its points itself. It then draws listed numbers (``ordinal``) as the
+            nearest to a number drawn evenly between the least and the largest.
+    """
+
+    def __init__(self, problem: Problem, seed: int, scheduler: str, own: bool = False):
         from syne_tune.config_space import choice, ordinal, uniform
         from syne_tune.optimizer import baselines
         from syne_tune.optimizer.scheduler import SchedulerDecision
@@ -154,6 +167,7 @@ class SyneTune:
             random_seed=seed,
             grace_period=1,
             reduction_factor=3,
+            points_to_evaluate=None if own else list(random_points(problem, seed)),
         )
         self._started = 0
 
