@@ -12,7 +12,8 @@ from kubestudy.algorithms import custom
 from kubestudy.algorithms.base import Observed
 from kubestudy.algorithms.optuna_history import OptunaHistory
 from kubestudy.core.acceptance import algorithm_for, problems
-from tests.unit.build import study
+from kubestudy.core.decide import decide
+from tests.unit.build import snapshot, study
 
 TPE = "optuna.samplers.TPESampler"
 
@@ -36,7 +37,15 @@ class Nearby(optuna.samplers.BaseSampler):
         return min(1.0, self._distance * (1 + len(values)))
 
 
+class Failing(Nearby):
+    """Is made, and then cannot suggest anything."""
+
+    def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        raise RuntimeError("no licence")
+
+
 NEARBY = f"{__name__}.Nearby"
+FAILING = f"{__name__}.Failing"
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +137,13 @@ def test_settings_and_history_reach_the_sampler() -> None:
     algorithm = algorithm_for(wanted(NEARBY, distance=0.1), 0)
     seen = [Observed(i, {"lr": 0.5, "o": "a"}, (1.0,)) for i in range(3)]
     assert algorithm.suggest(3, seen) == {"lr": 0.4, "o": "a"}
+
+
+def test_a_sampler_that_fails_ends_its_study_and_says_why() -> None:
+    custom.allow([FAILING])
+    plan = decide(snapshot(wanted(FAILING, distance=0.1)))
+    assert plan.actions == []
+    assert plan.status is not None
+    (failed,) = [c for c in plan.status.conditions or () if c.type == "Failed"]
+    assert (failed.status, failed.reason) == ("True", "SamplerFailed")
+    assert "no licence" in failed.message

@@ -46,6 +46,10 @@ class Observed:
     violations: tuple[float, ...] = ()
 
 
+class SuggestionError(Exception):
+    """An algorithm could not make a suggestion; the message says why."""
+
+
 class SearchAlgorithm(ABC):
     """Base of all algorithms.
 
@@ -116,4 +120,7 @@ class SearchAlgorithm(ABC):
 
         Returns:
             The values of the parameters, by name, in the order of the search space.
+
+        Raises:
+            SuggestionError: A sampler that is not our own has failed.
         """

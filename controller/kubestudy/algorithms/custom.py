@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, model_validator
 
-from kubestudy.algorithms.base import Observed, SearchAlgorithm, Settings
+from kubestudy.algorithms.base import Observed, SearchAlgorithm, Settings, SuggestionError
 from kubestudy.algorithms.optuna_history import OptunaHistory
 from kubestudy.algorithms.space import SearchSpace
 from kubestudy.api.parameters import Assignment
@@ -89,7 +89,10 @@ def _algorithm(path: str) -> type[SearchAlgorithm]:
             optuna_history = OptunaHistory(
                 self.space, self.seed, self.objectives, lambda seed: _made(found, arguments, seed)
             )
-            return optuna_history.suggest(index, history)
+            try:
+                return optuna_history.suggest(index, history)
+            except Exception as error:  # whatever a sampler of others raises
+                raise SuggestionError(f"{path} failed: {error}") from error
 
     return Sampler
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
 
-from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.algorithms.base import Observed, SearchAlgorithm, SuggestionError
 from kubestudy.algorithms.random import generator, permuted
 from kubestudy.algorithms.space import Dimension, SearchSpace
 from kubestudy.api.parameters import Assignment, Value
@@ -114,7 +114,8 @@ class Suggestions:
                 not needed.
 
         Raises:
-            NothingLeft: No feasible point was found, or none that was not tried.
+            NothingLeft: No feasible point was found, or none that was not tried, or the sampler
+                has failed.
         """
         fixed = self._initial[index] if index < len(self._initial) else {}
         if self._algorithm.size is not None:
@@ -123,6 +124,8 @@ class Suggestions:
             return self._space.ordered(fixed)
         try:
             return self._found(index, fixed, history)
+        except SuggestionError as error:
+            raise NothingLeft(Ending("SamplerFailed", str(error), good=False)) from error
         except NothingLeft:
             if not fixed:
                 raise
