@@ -53,7 +53,7 @@ def created(plan: Plan) -> list[dict[str, Any]]:
 def test_taken_is_what_had_succeeded_before_and_fits() -> None:
     trials = [
         done(0, 0.5, 1, -1),
-        done(1, 0.6, 1, 0),  # Ended as this one started: whether it was seen then is a toss-up.
+        done(1, 0.6, 1, 0),  # Ended in the second in which this one started.
         done(2, 0.7, 1, 5),
         done(3, 0.8, 1, -1, state="Failed"),
         done(4, 1.5, 1, -1),
@@ -61,7 +61,7 @@ def test_taken_is_what_had_succeeded_before_and_fits() -> None:
         done(6, 1, 1, -9),
     ]
     of = seen(warm(), second=other(trials[0]), first=other(*trials))
-    assert [t.spec.index for t in earlier_trials(of, T0)] == [0, 6, 0]
+    assert [t.spec.index for t in earlier_trials(of, T0)] == [0, 1, 6, 0]
 
 
 def test_suggestions_follow_what_others_have_found_and_a_restart_does_not_change_them() -> None:

@@ -49,7 +49,7 @@ def settles(study: Study, started: datetime) -> datetime:
 def earlier_trials(snapshot: Snapshot, started: datetime) -> list[Trial]:
     """The trials that a Study starts from, those of each other Study in their order.
 
-    Taken are those that had succeeded before it started, and whose parameters are a point of its
+    Taken are those that had succeeded by the second in which it started, and whose parameters are a point of its
     own search space.
     """
     spec = snapshot.study.spec
@@ -61,16 +61,16 @@ def earlier_trials(snapshot: Snapshot, started: datetime) -> list[Trial]:
         trial
         for earlier in found
         for trial in earlier.trials
-        if _succeeded_before(trial, started) and space.contains(trial.spec.parameters)
+        if _succeeded_by(trial, started) and space.contains(trial.spec.parameters)
     ]
 
 
-def _succeeded_before(trial: Trial, moment: datetime) -> bool:
+def _succeeded_by(trial: Trial, moment: datetime) -> bool:
     succeeded = condition(trial.status.conditions if trial.status else None, SUCCEEDED)
     return (
         succeeded is not None
         and succeeded.status == "True"
-        and succeeded.last_transition_time < moment
+        and succeeded.last_transition_time <= moment
     )
 
 
