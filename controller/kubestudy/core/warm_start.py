@@ -49,8 +49,8 @@ def settles(study: Study, started: datetime) -> datetime:
 def earlier_trials(snapshot: Snapshot, started: datetime) -> list[Trial]:
     """The trials that a Study starts from, those of each other Study in their order.
 
-    Taken are those that had succeeded by the second in which it started, and whose parameters are a point of its
-    own search space.
+    Taken are those that had succeeded by the second in which it started, and whose parameters are
+    a point of its own search space.
     """
     spec = snapshot.study.spec
     if spec.warm_start is None:
