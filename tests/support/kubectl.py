@@ -79,12 +79,8 @@ class Namespace:
         return self._labelled(PODS, study)
 
     def active_pods(self, study: str) -> list[str]:
-        """The names of the pods that have not come to an end."""
-        return [
-            pod["metadata"]["name"]
-            for pod in self.pods(study)
-            if pod["status"].get("phase") not in ("Succeeded", "Failed")
-        ]
+        """The names of the pods in which anything runs, or may yet."""
+        return [pod["metadata"]["name"] for pod in self.pods(study) if not is_over(pod)]
 
     def wait_for_study(
         self, name: str, holds: Callable[[Object], Any], what: str, timeout: float = 60.0
@@ -115,6 +111,14 @@ def condition(obj: Object, type_: str) -> Object:
 def is_true(obj: Object, type_: str) -> bool:
     """Whether a condition of an object holds."""
     return bool(condition(obj, type_).get("status") == "True")
+
+
+def is_over(pod: Object) -> bool:
+    """Whether all containers of a pod have ended; its phase says so a moment later."""
+    if pod["status"].get("phase") in ("Succeeded", "Failed"):
+        return True
+    containers = pod["status"].get("containerStatuses") or []
+    return bool(containers) and all("terminated" in c.get("state", {}) for c in containers)
 
 
 def ended(study: Object) -> bool:
