@@ -103,6 +103,7 @@ def begun(namespace: Namespace) -> Namespace:
         ("algorithm", {"type": "Random"}),
         ("algorithm", {"seed": 3}),
         ("crossValidation", {"folds": 3}),
+        ("confirm", {"seeds": 3}),
         ("parameterConstraints", [{"expression": "x < 2"}]),
         ("warmStart", {"studies": ["other"]}),
     ],

@@ -47,8 +47,10 @@ class BrokenPromise(AssertionError):
     """Something happened that must never happen."""
 
 
-def value_of(parameters: dict[str, Any]) -> float:
+def value_of(parameters: dict[str, Any], seed: int | None = None) -> float:
     """What a trial with these parameters measures: an arbitrary function with ties."""
+    if seed is not None:
+        return value_of(parameters) + (hash_of(f"{parameters} {seed}") % 5 - 2)
     return round(sum(len(str(v)) * 7 % 5 + hash_of(str(v)) % 4 for v in parameters.values()), 3)
 
 
@@ -379,7 +381,7 @@ class FakeCluster:
         env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
         space = self.study.spec.parameter
         given = json.loads(env["KUBESTUDY_PARAMETERS"])
-        value = value_of({name: v for name, v in given.items() if name in space})
+        value = value_of({n: v for n, v in given.items() if n in space}, given.get("seed"))
         log = self.logs[pod["metadata"]["uid"]]
         record = {"seq": len(log), "step": len(log) + 1, "accuracy": value}
         if (resource := self.study.spec.algorithm.resource) is not None:
@@ -462,8 +464,9 @@ class FakeCluster:
     def delete_trial(self, name: str) -> None:
         self.hands_off = False
         self._finished.pop(self.trials[name].metadata.uid, None)
-        if self.study.spec.algorithm.type == "TPE":
-            # What it suggests for the same index now may have more to learn from.
+        if self.study.spec.algorithm.type == "TPE" or self.study.spec.confirm is not None:
+            # What it suggests for the same index now may have more to learn from; and where the
+            # search has ended without it, its index may be another's that confirms the best.
             self._suggested.pop(self.trials[name].spec.index, None)
         del self.trials[name]
 

@@ -41,6 +41,19 @@ POD = {"template": {"spec": {}}}
 
 # For each rule, Specs that break it and no other: the field in the error, its beginning.
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {
+            "confirm": {"seeds": 2},
+            "objectives": [{"metric": m, "direction": "Minimize"} for m in ("a", "b")],
+        },
+        "spec.confirm",
+        "is for one objective",
+    ),
+    (
+        {"confirm": {"seeds": 2}, "parameters": [{"name": "seed", "values": [1]}]},
+        "spec.confirm",
+        "gives trials their seed",
+    ),
     (parameter(), "spec.parameters[0]", "must have exactly one of"),
     (parameter(values=[1], choices=["a"]), "spec.parameters[0]", "must have exactly one of"),
     (parameter(values=[1], **RANGE), "spec.parameters[0]", "must have exactly one of"),

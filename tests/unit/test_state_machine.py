@@ -86,6 +86,8 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
         budget.setdefault("maxTrials", draw(st.integers(3, 9)))
         if draw(st.booleans()):
             template["checkpoints"] = {"claimName": "c"}
+    if draw(st.integers(0, 3)) == 0:
+        more["confirm"] = {"seeds": draw(st.integers(1, 3)), "top": draw(st.integers(1, 3))}
     return more | {
         "parameters": space,
         "algorithm": algorithm,
@@ -274,7 +276,8 @@ def assert_converged(world: FakeCluster) -> None:
     # Each index once, from 0 without a gap, up to the number that was asked for.
     trials = list(world.trials.values())
     assert all(t.finished for t in trials)
-    indexes = sorted(t.spec.index for t in trials)
+    search = [t for t in trials if t.spec.confirms is None]
+    indexes = sorted(t.spec.index for t in search)
     sizes = [len(p.values or p.choices or ()) for p in spec.parameters]
     wanted = spec.budget.max_trials or 10**9
     if all(sizes):
@@ -285,8 +288,9 @@ def assert_converged(world: FakeCluster) -> None:
     if progressing.reason in ("MaxTrialsReached", "SearchSpaceExhausted"):
         assert len(indexes) >= wanted
         if spec.algorithm.type == "Grid":
-            assert len({str(t.spec.parameters) for t in trials}) == len(trials)
+            assert len({str(t.spec.parameters) for t in search}) == len(search)
     if world.hands_off:
+        assert sorted(t.spec.index for t in trials) == list(range(len(trials)))
         assert indexes == list(range(len(indexes)))
 
     # The counts and the best are those of the trials.
@@ -296,11 +300,16 @@ def assert_converged(world: FakeCluster) -> None:
     assert status.trials.succeeded == states.count("Succeeded")
     assert status.trials.failed == states.count("Failed")
     assert status.trials.stopped == states.count("Stopped")
-    values = {t.metadata.name: t.value("accuracy") for t in trials if t.state == "Succeeded"}
+    values = {t.metadata.name: t.value("accuracy") for t in search if t.state == "Succeeded"}
+    if spec.confirm is not None and world.hands_off:
+        assert_confirmed(world)
     for trial in trials:
         if trial.state == "Succeeded":
             assert trial.value("accuracy") == pytest.approx(value_of_trial(world, trial))
-    if values:
+    if values and spec.confirm is not None:
+        assert status.best is not None
+        assert status.best.trial in values
+    elif values:
         top = (max if spec.objective.direction == "Maximize" else min)(values.values())
         assert status.best is not None
         assert values[status.best.trial] == top
@@ -322,7 +331,42 @@ def assert_converged(world: FakeCluster) -> None:
 
 def value_of_trial(world: FakeCluster, trial: Any) -> float:
     space = world.study.spec.parameter
-    return value_of({n: space[n].typed(v) for n, v in trial.spec.parameters.items()})
+    given = {n: space[n].typed(v) for n, v in trial.spec.parameters.items()}
+    return value_of(given, trial.spec.seed)
+
+
+def assert_confirmed(world: FakeCluster) -> None:
+    """That the best trials were run again, as far as there was time, and the best mean has won."""
+    status, spec = world.study.status, world.study.spec
+    assert status is not None
+    assert spec.confirm is not None
+    sign = -1 if spec.objective.direction == "Maximize" else 1
+    trials = sorted(world.trials.values(), key=lambda t: t.spec.index)
+    good = [t for t in trials if t.state == "Succeeded" and t.spec.confirms is None]
+    good.sort(key=lambda t: sign * (t.value("accuracy") or 0))
+    best = [t.metadata.name for t in good[: spec.confirm.top]]
+    wanted = [(name, 1001 + i) for name in best for i in range(spec.confirm.seeds)]
+    made = [(t.spec.confirms, t.spec.seed) for t in trials if t.spec.confirms]
+    assert made == wanted[: len(made)]
+    if is_true(status.conditions, "Complete"):
+        progressing = condition(status.conditions, "Progressing")
+        assert progressing is not None
+        spent = progressing.reason in ("TimeoutReached", "GPUHoursSpent")
+        assert made == wanted or spent
+    values: dict[str, list[float]] = {}
+    for t in trials:
+        if t.spec.confirms and t.state == "Succeeded":
+            own = world.trials[t.spec.confirms].value("accuracy") or 0
+            values.setdefault(t.spec.confirms, [own]).append(t.value("accuracy") or 0)
+    if values:
+        means = {name: sum(v) / len(v) for name, v in values.items()}
+        assert status.best is not None
+        assert sign * means[status.best.trial] == pytest.approx(
+            min(sign * mean for mean in means.values())
+        )
+    elif best:
+        assert status.best is not None
+        assert status.best.trial == best[0]
 
 
 class WideWorld(World):

@@ -28,6 +28,7 @@ MAX_PARALLELISM = 1000
 MAX_TRIALS = 100_000
 MAX_INITIAL_TRIALS = 64
 MAX_FRONT = 100
+SEED = "seed"
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _LONGEST = 100 * 365 * 86400
@@ -235,6 +236,17 @@ class CrossValidation(ApiModel):
     )
     execution: FoldExecution = Field(
         default=FoldExecution.POD_PER_FOLD, description="A pod per fold, or one pod for all."
+    )
+
+
+class Confirm(ApiModel):
+    """Runs the best trials again with other seeds, once the search has ended."""
+
+    seeds: StrictInt = Field(
+        ge=1, le=20, description="With how many other seeds each of them is run again."
+    )
+    top: StrictInt = Field(
+        default=3, ge=1, le=20, description="How many of the best are run again."
     )
 
 
@@ -578,6 +590,13 @@ class StudySpec(ApiModel):
     cross_validation: CrossValidation | None = Field(
         default=None, description="Evaluates each trial on several splits."
     )
+    confirm: Confirm | None = Field(
+        default=None,
+        description="Runs the best feasible trials again with other seeds once the search has"
+        " ended; the best is then the one with the best mean over its seeds. Each is one more"
+        " trial, told its seed as KUBESTUDY_SEED, and as --seed where the parameters are arguments."
+        " One objective only.",
+    )
     budget: Budget = Field(default_factory=Budget, description="How much the Study may spend.")
     suspend: StrictBool = Field(
         default=False,
@@ -602,6 +621,19 @@ class StudySpec(ApiModel):
             "parameters",
             "when.parameter must be the name of another parameter of this Study",
         ),
+        Rule(
+            "!has(self.confirm) || self.objectives.size() == 1",
+            lambda s: s.confirm is None or len(s.objectives) == 1,
+            "confirm",
+            "is for one objective: with several there is no one best trial; leave it out",
+        ),
+        Rule(
+            "!has(self.confirm) || !self.parameters.exists(p, p.name == 'seed')",
+            lambda s: s.confirm is None or "seed" not in s.parameter,
+            "confirm",
+            "gives trials their seed, which is also one of the parameters: take the parameter seed"
+            " out, or leave confirm out",
+        ),
     )
 
     @property
@@ -616,17 +648,23 @@ class StudySpec(ApiModel):
 
     @property
     def passed(self) -> dict[str, Parameter]:
-        """What a container is given by name: the parameters, and the resource if there is one."""
-        resource = self.algorithm.resource
-        if resource is None:
-            return self.parameter
-        whole = Parameter(name=resource.name, values=[resource.max], type=ParameterType.INT)
-        return {**self.parameter, resource.name: whole}
+        """What a container is given by name: the parameters, the resource, and the seed.
 
-    def passed_values(self, assignment: Assignment) -> Assignment:
-        """The values of what a container is given: a trial's own, and all of the resource."""
+        The seed has no value but in trials that confirm another one.
+        """
+        passed = self.parameter
+        if (resource := self.algorithm.resource) is not None:
+            whole = Parameter(name=resource.name, values=[resource.max], type=ParameterType.INT)
+            passed[resource.name] = whole
+        if self.confirm is not None:
+            passed[SEED] = Parameter(name=SEED, min=0, max=2**31, type=ParameterType.INT)
+        return passed
+
+    def passed_values(self, assignment: Assignment, seed: int | None = None) -> Assignment:
+        """The values of what a container is given: a trial's own, the resource, and its seed."""
         resource = self.algorithm.resource
-        return assignment if resource is None else {**assignment, resource.name: resource.max}
+        values = {**assignment} if resource is None else {**assignment, resource.name: resource.max}
+        return values if seed is None else {**values, SEED: seed}
 
     @property
     def objective(self) -> Objective:
@@ -665,7 +703,9 @@ class MetricValue(ApiModel):
     metric: str = Field(max_length=128, description="Name of the metric.")
     value: JsonNumber = Field(description="Its value; with cross-validation the mean over folds.")
     std: JsonNumber | None = Field(
-        default=None, description="With cross-validation: the standard deviation over folds."
+        default=None,
+        description="The standard deviation over what the value is a mean of: with cross-validation"
+        " the folds; of a best trial that was confirmed, the seeds.",
     )
 
 
@@ -673,6 +713,9 @@ class BestTrial(ApiModel):
     """A trial, its parameters and its values."""
 
     trial: str = Field(max_length=253, description="Name of the Trial.")
+    seeds: int | None = Field(
+        default=None, ge=2, description="With confirm: how many seeds its values are the mean of."
+    )
     objectives: list[MetricValue] = Field(
         max_length=3, description="Its values.", json_schema_extra=list_map("metric")
     )
@@ -797,6 +840,7 @@ class Study(ApiModel):
                     "warmStart",
                     "algorithm",
                     "crossValidation",
+                    "confirm",
                 )
             ),
         )

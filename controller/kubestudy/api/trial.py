@@ -38,6 +38,15 @@ class TrialSpec(ApiModel):
     bracket: int | None = Field(
         default=None, ge=0, description="Bracket of Hyperband; 0 is the one with the most rungs."
     )
+    confirms: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="With confirm: name of the Trial that this one repeats with another seed.",
+    )
+    seed: int | None = Field(
+        default=None, ge=0, le=2**31, description="With confirm: the seed to train with."
+    )
     parameters: dict[str, Value] = Field(
         max_length=MAX_PARAMETERS,
         description="The values of the parameters.",

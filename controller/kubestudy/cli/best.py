@@ -10,7 +10,7 @@ import click
 from kubestudy.api import manifests
 from kubestudy.api.study import BestTrial, Direction, Study
 from kubestudy.cli.errors import NotFound
-from kubestudy.cli.outcomes import front_rows
+from kubestudy.cli.outcomes import front_rows, over_seeds
 from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import bold, columns, echo
 from kubestudy.cli.views import arguments, counts, in_order, study_story
@@ -64,7 +64,10 @@ def best(study: str, output: str, by: str | None, where: Where) -> None:
                 for v in winner.objectives
             ]
             rows += [[n, p.text(v)] for n, p, v in in_order(found, winner.parameters)]
-            echo(f"{bold(winner.trial)} is the best trial of {found.metadata.name}:")
+            echo(
+                f"{bold(winner.trial)} is the best trial of {found.metadata.name}"
+                f"{over_seeds(winner)}:"
+            )
             echo(columns(rows, indent="  "))
 
 

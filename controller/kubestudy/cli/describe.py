@@ -9,9 +9,18 @@ import click
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import MetricValue, Resource, Study
+from kubestudy.api.study import Confirm, MetricValue, Resource, Study
 from kubestudy.api.trial import Trial
-from kubestudy.cli.outcomes import aims, bounded, feasibility, front_rows, metrics_text, ranks_of
+from kubestudy.cli.outcomes import (
+    aims,
+    bounded,
+    confirms_text,
+    feasibility,
+    front_rows,
+    metrics_text,
+    over_seeds,
+    ranks_of,
+)
 from kubestudy.cli.source import Told, Where, study_or_trial, where_options
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
 from kubestudy.cli.views import arguments, counts, duration, in_order, study_state, study_story, why
@@ -68,6 +77,7 @@ def _study(study: Study, place: str) -> Iterator[str]:
         ("Objective", aims(study)),
         *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
         *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
+        *([("Confirm", _confirm(spec.confirm))] if spec.confirm else []),
         ("Budget", ", ".join(limits)),
         ("Trial", f"{command}, {trial.gpus} GPUs" if trial.gpus else command),
         ("Progress", f"{progress}" + (f": {', '.join(told)}" if told else "")),
@@ -85,7 +95,8 @@ def _study(study: Study, place: str) -> Iterator[str]:
 
     yield columns(([p.name, _range(p)] for p in spec.parameters), indent="  ")
     if status and status.best:
-        yield f"Best:        {status.best.trial} with {metrics_text(status.best.objectives)}"
+        values = metrics_text(status.best.objectives) + over_seeds(status.best)
+        yield f"Best:        {status.best.trial} with {values}"
         yield f"  {arguments(study, status.best.parameters)}"
     if status and status.pareto_front:
         yield "Pareto front:"
@@ -104,6 +115,7 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
         ("Study", f"{study.metadata.name} in {place}"),
         ("State", story),
         ("Duration", duration(trial)),
+        *([("Confirms", again)] if (again := confirms_text(trial)) else []),
         *([("Rank", str(rank))] if rank is not None else []),
         *([("Feasible", known)] if (known := feasibility(trial)) else []),
     )
@@ -152,6 +164,10 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
 def _resource(resource: Resource) -> str:
     rungs = ", ".join(map(str, levels(resource)))
     return f"{resource.name}, one in {resource.eta} goes on at each of {rungs}"
+
+
+def _confirm(confirm: Confirm) -> str:
+    return f"the best {confirm.top}, each with {confirm.seeds} other seeds"
 
 
 def _values(values: Sequence[MetricValue]) -> list[list[str]]:

@@ -37,7 +37,8 @@ def export(study: str, output: str, where: Where) -> None:
     value reported last), startTime, completionTime, durationSeconds, gpuSeconds, runs.
 
     With cross-validation also std.NAME and folds.FOLD.NAME; objectives.NAME is their mean. With
-    constraints, constraints.NAME. With several objectives, hypervolume: that of all trials which
+    constraints, constraints.NAME. With confirm, confirms (the trial that is run again; such a row
+    has no rank) and seed. With several objectives, hypervolume: that of all trials which
     have ended up to this one, from the reference point of status.hypervolume.
 
     \b
@@ -71,6 +72,8 @@ def export(study: str, output: str, where: Where) -> None:
 _SECTIONS = (
     "trial",
     "index",
+    "confirms",
+    "seed",
     "state",
     "reason",
     "rank",
@@ -104,6 +107,7 @@ def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
     return {
         "trial": trial.metadata.name,
         "index": trial.spec.index,
+        **(_confirms(trial) if study.spec.confirm else {}),
         "state": trial.state,
         "reason": reason(trial)[0],
         "rank": rank,
@@ -119,6 +123,10 @@ def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
         "gpuSeconds": sum(r.gpu_seconds for r in runs),
         "runs": len(runs),
     }
+
+
+def _confirms(trial: Trial) -> dict[str, Any]:
+    return {"confirms": trial.spec.confirms, "seed": trial.spec.seed}
 
 
 def _of_folds(status: TrialStatus) -> dict[str, float | None]:

@@ -37,8 +37,12 @@ def with_deviation(value: MetricValue) -> str:
 
 
 def ranks_of(study: Study, trials: Sequence[Trial]) -> dict[str, int]:
-    """The ranks of the trials that succeeded, by name; see :func:`kubestudy.core.ranking.ranks`."""
-    found = zip(trials, ranks(trials, study.spec), strict=True)
+    """The ranks of the trials that succeeded, by name; see :func:`kubestudy.core.ranking.ranks`.
+
+    Trials that confirm another one have none.
+    """
+    search = [t for t in trials if t.spec.confirms is None]
+    found = zip(search, ranks(search, study.spec), strict=True)
     return {t.metadata.name: rank for t, rank in found if rank is not None}
 
 
@@ -61,6 +65,17 @@ def objective_text(trial: Trial, metric: str) -> str:
 def folds_done(trial: Trial) -> int:
     """How many folds have given their values."""
     return sum(r.outcome == SUCCEEDED for r in (trial.status.runs if trial.status else None) or ())
+
+
+def confirms_text(trial: Trial) -> str:
+    """Which trial this one runs again, and with which seed; empty for a trial of the search."""
+    spec = trial.spec
+    return f"{spec.confirms} with seed {spec.seed}" if spec.confirms else ""
+
+
+def over_seeds(best: BestTrial) -> str:
+    """Of how many seeds the values of a best trial are the mean, where it was confirmed."""
+    return f", the mean over {best.seeds} seeds" if best.seeds else ""
 
 
 def feasibility(trial: Trial) -> str:

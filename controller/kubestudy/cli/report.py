@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kubestudy.api.study import Study
 from kubestudy.api.trial import FAILED, Trial
-from kubestudy.cli.outcomes import front_rows, metrics_text
+from kubestudy.cli.outcomes import front_rows, metrics_text, over_seeds
 from kubestudy.cli.program import program_name
 from kubestudy.cli.tables import bold, columns, span, state
 from kubestudy.cli.views import arguments, counts, ranked, study_state, study_story, trial_rows, why
@@ -27,13 +27,15 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
     status, tally, name = study.status, counts(study), study.metadata.name
     took = span(status.start_time, status.completion_time) if status else ""
     parts = [f"{bold(name)}: {state(study_state(study))} after {took}: {study_story(study)}"]
-    good = [t for t in ranked(study, trials) if t.value(study.spec.objective.metric) is not None]
+    search = [t for t in trials if t.spec.confirms is None]
+    good = [t for t in ranked(study, search) if t.value(study.spec.objective.metric) is not None]
     if good:
         title = "" if len(good) <= TOP else f"The best {TOP} of {len(good)}:\n"
         rows = trial_rows(study, good[:TOP])
         for row in rows:
             del row[1]  # All of them have succeeded.
-        rows[1] = [bold(cell) for cell in rows[1]]
+        winner = status.best.trial if status and status.best else ""
+        rows = [[bold(cell) for cell in row] if row[0] == winner else row for row in rows]
         parts.append(title + columns(rows))
     failed = [t for t in trials if t.state == FAILED]
     if failed:
@@ -46,7 +48,7 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
     best = status.best if status else None
     if best:
         parts.append(
-            f"Best: {bold(best.trial)} with {metrics_text(best.objectives)}\n"
+            f"Best: {bold(best.trial)} with {metrics_text(best.objectives)}{over_seeds(best)}\n"
             f"  {arguments(study, best.parameters)}"
         )
     front = (status.pareto_front if status else None) or []

@@ -10,7 +10,14 @@ from kubestudy.api.meta import condition
 from kubestudy.api.parameters import Assignment, Parameter, Value
 from kubestudy.api.study import Study, TrialCounts
 from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
-from kubestudy.cli.outcomes import aims, bounded, feasibility, objective_text, ranks_of
+from kubestudy.cli.outcomes import (
+    aims,
+    bounded,
+    confirms_text,
+    feasibility,
+    objective_text,
+    ranks_of,
+)
 from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
 from kubestudy.core.status import duration_text
 
@@ -72,10 +79,11 @@ def headline(study: Study) -> str:
     spec, size = study.spec, total(study)
     trials = f", {size} trials" if size else ""
     folds = f" of {spec.cross_validation.folds} folds" if spec.cross_validation else ""
+    again = f", the best confirmed with {spec.confirm.seeds} other seeds" if spec.confirm else ""
     bounds = f" with {', '.join(map(bounded, spec.constraints))}" if spec.constraints else ""
     return (
         f"{spec.algorithm.type} search{trials}{folds}, {spec.budget.parallelism} at once,"
-        f" {aims(study)}{bounds}"
+        f" {aims(study)}{bounds}{again}"
     )
 
 
@@ -112,10 +120,16 @@ def ranked(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     objective, places = study.spec.objective, ranks_of(study, trials)
     sign = -1.0 if objective.direction == "Maximize" else 1.0
 
-    def key(trial: Trial) -> tuple[int, int, float, int]:
+    def key(trial: Trial) -> tuple[int, bool, int, float, int]:
         place, value = places.get(trial.metadata.name, 0), trial.value(objective.metric)
         order = _ORDER.index(trial.state)
-        return order, place, sign * value if value is not None else 0, trial.spec.index
+        return (
+            order,
+            trial.spec.confirms is not None,
+            place,
+            sign * value if value is not None else 0,
+            trial.spec.index,
+        )
 
     return sorted(trials, key=key)
 
@@ -132,6 +146,7 @@ def trial_rows(
         "TRIAL",
         *(["RANK"] if places is not None else []),
         "STATE",
+        *(["CONFIRMS"] if spec.confirm else []),
         *(m.upper() for m in metrics),
         *(m.upper() for m in bounds),
         *(["FEASIBLE"] if spec.constraints else []),
@@ -160,6 +175,7 @@ def trial_rows(
                 t.metadata.name,
                 *([str(places.get(t.metadata.name, NONE))] if places is not None else []),
                 word,
+                *([confirms_text(t) or NONE] if spec.confirm else []),
                 *values,
                 *(_cell(spec.parameter[n], t.spec.parameters) for n in names),
                 duration(t),

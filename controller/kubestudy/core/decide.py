@@ -19,14 +19,21 @@ from kubestudy.algorithms.base import Observed, SearchAlgorithm
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.meta import ObjectMeta, OwnerReference, condition
-from kubestudy.api.parameters import Assignment
 from kubestudy.api.study import Study, StudySpec, StudyStatus
 from kubestudy.api.trial import FAILED, STOPPED, Trial, TrialSpec, TrialStatus
 from kubestudy.api.validation import FieldError
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.conditions import said
+from kubestudy.core.confirming import (
+    Confirmation,
+    due,
+    first_index,
+    free_indexes,
+    searching,
+    unconfirmed,
+)
 from kubestudy.core.early_stopping import end_early, where_stopped
-from kubestudy.core.ending import ending, next_deadline
+from kubestudy.core.ending import Ending, ending, next_deadline, spent_budget
 from kubestudy.core.facts import RunKey
 from kubestudy.core.folds import hopeless
 from kubestudy.core.names import label_value, trial_name
@@ -87,12 +94,12 @@ def decide(snapshot: Snapshot) -> Plan:
         if trial.metadata.deletion_timestamp is None
     ]
 
-    end = ending(study, trials, count(trials), suggestions.size, started, gpus, now)
+    end = _end(study, trials, suggestions.size, spent_budget(study, trials, started, gpus, now))
     if end is not None and end.at_once:
-        for t in trials:
+        for t in searching(trials) if end.good and not end.spent else trials:
             if not t.finished:
                 stop(t, end.reason, end.message, gpus, now)
-    for t in hopeless(trials, spec):
+    for t in hopeless(searching(trials), spec):
         stop(
             t,
             "Discarded",
@@ -103,17 +110,34 @@ def decide(snapshot: Snapshot) -> Plan:
 
     end_early(trials, spec, gpus, now)
     try:
-        plan = _act(snapshot, trials, algorithm, suggestions, started, more=end is None)
+        again = due(trials, spec, end)
+        plan = _act(snapshot, trials, algorithm, suggestions, started, end is None, again)
     except NothingLeft as nothing_left:
         end = nothing_left.ending
-        plan = _act(snapshot, trials, algorithm, suggestions, started, more=False)
-    stopping = end is not None and end.at_once
+        again = due(trials, spec, end)
+        plan = _act(snapshot, trials, algorithm, suggestions, started, False, again)
+    stopping = end is not None and end.at_once and all(t.finished for t in trials) and not again
     if not stopping and (wait := next_deadline(study, trials, started, gpus, now)) is not None:
         plan.within(wait)
     busy = any(facts.active for facts in snapshot.runs)
-    status = study_status(study, trials, suggestions.size, seed, started, end, busy, now)
+    status = study_status(
+        study, trials, suggestions.size, seed, started, end, busy, len(again), now
+    )
     _tell(plan, study, status)
     return plan
+
+
+def _end(
+    study: Study, trials: Sequence[Progress], size: int | None, spent: Ending | None
+) -> Ending | None:
+    """Why there are no more trials of the search; None while there are."""
+    search, first = searching(trials), first_index(trials)
+    end = ending(study, search, count(search), size, spent)
+    if end is None and first is not None and len(search) >= first:
+        return Ending("MaxTrialsReached", "the search had ended, and was confirmed")
+    if end is not None and end.good and spent is not None and unconfirmed(trials, study.spec):
+        return spent
+    return end
 
 
 def _act(
@@ -123,8 +147,18 @@ def _act(
     suggestions: Suggestions,
     started: datetime,
     more: bool,
+    again: Sequence[Confirmation],
 ) -> Plan:
-    """What to store, to stop and to start; new trials only where there are to be more.
+    """What to store, to stop and to start.
+
+    Args:
+        snapshot: What is seen.
+        trials: Where the trials stand.
+        algorithm: The Study's.
+        suggestions: Its suggestions.
+        started: When it was accepted.
+        more: Whether there are to be more trials of the search.
+        again: What is to be run again with another seed.
 
     Raises:
         NothingLeft: There is nothing left to suggest.
@@ -132,7 +166,7 @@ def _act(
     spec, now, plan = snapshot.study.spec, snapshot.now, Plan()
     promoted: list[Progress] = []
     if isinstance(algorithm, MultiFidelity):
-        promoted = judge(trials, algorithm, spec, more, gpus_of(spec), now)
+        promoted = judge(searching(trials), algorithm, spec, more, gpus_of(spec), now)
     _store(plan, trials, now)
     _stop_or_hold(plan, trials, snapshot)
     if not spec.suspend:
@@ -140,7 +174,7 @@ def _act(
         if now < settled:
             plan.within((settled - now).total_seconds())
         more &= now >= settled
-        _start(plan, trials, promoted, snapshot, algorithm, suggestions, more)
+        _start(plan, trials, promoted, snapshot, algorithm, suggestions, more, again)
     return plan
 
 
@@ -207,11 +241,12 @@ def _start(
     algorithm: SearchAlgorithm,
     suggestions: Suggestions,
     more: bool,
+    again: Sequence[Confirmation],
 ) -> None:
     """Fills the free slots.
 
     First with trials that wait for their run, then with new ones, then with those that are
-    promoted from their rung.
+    promoted from their rung; once the search has ended, with those that confirm its best.
     """
     study = snapshot.study
     unfinished = [t for t in trials if not t.finished]
@@ -229,6 +264,8 @@ def _start(
         free -= sum(run.unread for t in unfinished for run in t.runs)
     if more and free > 0:
         free -= _start_new(plan, trials, snapshot, algorithm, suggestions, free)
+    if again and free > 0:
+        _confirm(plan, trials, snapshot, again, free)
     # A trial is gone on with once nothing writes to its checkpoints any more.
     at_work = {facts.key.trial for facts in snapshot.runs if facts.active}
     rested = [t for t in promoted if t.trial.metadata.name not in at_work]
@@ -246,12 +283,17 @@ def _start_new(
 ) -> int:
     """Makes trials for the free slots; returns how many slots they take, now or soon."""
     study = snapshot.study
-    history = [_observed(t, study) for t in trials] if suggestions.needs_history else []
-    total = wanted_trials(study, suggestions.size)
+    search = searching(trials)
+    history = [_observed(t, study) for t in search] if suggestions.needs_history else []
+    ends = (wanted_trials(study, suggestions.size), first_index(trials))
+    total = min((n for n in ends if n is not None), default=None)
     indexes = list(islice(_free_indexes(snapshot, total), free))
     for index in indexes[:MOST_NEW_TRIALS]:
         assignment = suggestions.suggest(index, history)
-        trial = _new_trial(study, index, assignment, algorithm)
+        bracket = algorithm.bracket(index) if isinstance(algorithm, MultiFidelity) else None
+        name = study.metadata.name
+        spec = TrialSpec(study=name, index=index, bracket=bracket, parameters=assignment)
+        trial = _new_trial(study, spec)
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
         if suggestions.needs_history:
             insort(history, Observed(index, assignment), key=lambda o: o.index)
@@ -261,6 +303,34 @@ def _start_new(
     if len(indexes) > MOST_NEW_TRIALS:
         plan.within(0)
     return len(indexes)
+
+
+def _confirm(
+    plan: Plan,
+    trials: Sequence[Progress],
+    snapshot: Snapshot,
+    again: Sequence[Confirmation],
+    free: int,
+) -> None:
+    """Makes trials that run others again, with another seed."""
+    study = snapshot.study
+    left_over = {facts.key.trial for facts in snapshot.runs}
+    places = list(zip(again, free_indexes(trials), strict=False))[:free]
+    for confirmation, index in places[:MOST_NEW_TRIALS]:
+        trial = _new_trial(
+            study,
+            TrialSpec(
+                study=study.metadata.name,
+                index=index,
+                confirms=confirmation.of.trial.metadata.name,
+                seed=confirmation.seed,
+                parameters=confirmation.of.trial.spec.parameters,
+            ),
+        )
+        if trial.metadata.name not in left_over:
+            plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
+    if len(places) > MOST_NEW_TRIALS:
+        plan.within(0)
 
 
 def _free_indexes(snapshot: Snapshot, total: int | None) -> Iterator[int]:
@@ -302,14 +372,11 @@ def _earlier(snapshot: Snapshot, started: datetime) -> list[Observed]:
     ]
 
 
-def _new_trial(
-    study: Study, index: int, assignment: Assignment, algorithm: SearchAlgorithm
-) -> Trial:
-    bracket = algorithm.bracket(index) if isinstance(algorithm, MultiFidelity) else None
+def _new_trial(study: Study, spec: TrialSpec) -> Trial:
     name = study.metadata.name
     return Trial(
         metadata=ObjectMeta(
-            name=trial_name(name, index),
+            name=trial_name(name, spec.index),
             namespace=study.metadata.namespace,
             labels={LABEL_STUDY: label_value(name), LABEL_MANAGED_BY: MANAGER},
             owner_references=[
@@ -323,7 +390,7 @@ def _new_trial(
                 )
             ],
         ),
-        spec=TrialSpec(study=name, index=index, bracket=bracket, parameters=assignment),
+        spec=spec,
     )
 
 

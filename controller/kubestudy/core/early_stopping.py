@@ -8,6 +8,7 @@ from datetime import datetime
 from kubestudy.api.meta import condition
 from kubestudy.api.study import MetricValue, Strategy, StudySpec
 from kubestudy.api.trial import STOPPED, SUCCEEDED, TrialStatus
+from kubestudy.core.confirming import searching
 from kubestudy.core.trials import Progress, conclude, stop
 from kubestudy.stopping import available
 from kubestudy.stopping.base import Course, StoppingRule
@@ -29,9 +30,11 @@ def end_early(trials: Sequence[Progress], spec: StudySpec, gpus: int, now: datet
     """
     rule = rule_of(spec)
     to_judge = [t for t in trials if rule and not t.finished and _has_news(t)]
+    if rule is not None and not rule.keeps_value:
+        to_judge = searching(to_judge)  # what confirms another trial is to give its value
     if rule is None or not to_judge:
         return
-    completed = [_course(t) for t in trials if t.state == SUCCEEDED]
+    completed = [_course(t) for t in searching(trials) if t.state == SUCCEEDED]
     for t in to_judge:
         for run in t.runs:
             if t.finished or run.succeeded or run.unread:

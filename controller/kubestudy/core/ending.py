@@ -24,7 +24,7 @@ FIRST_ERRORS = 3
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a Study starts no more trials.
+    """Why the search of a Study starts no more trials.
 
     Attributes:
         reason: ``GoalReached``, ``MaxTrialsReached``, ``SearchSpaceExhausted``,
@@ -33,12 +33,14 @@ class Ending:
         message: For a person.
         good: Whether the Study completes rather than fails.
         at_once: Whether trials that still run are stopped rather than finished.
+        spent: Whether time or GPUs are used up, so that nothing at all may be run any more.
     """
 
     reason: str
     message: str
     good: bool = True
     at_once: bool = False
+    spent: bool = False
 
 
 def ending(
@@ -46,11 +48,17 @@ def ending(
     trials: Sequence[Progress],
     counts: TrialCounts,
     size: int | None,
-    started: datetime,
-    gpus: int,
-    now: datetime,
+    spent: Ending | None,
 ) -> Ending | None:
-    """Says why the Study starts no more trials, None where it goes on."""
+    """Says why the Study's search starts no more trials, None where it goes on.
+
+    Args:
+        study: The Study.
+        trials: The trials of the search.
+        counts: Their counts.
+        size: Number of suggestions there are; None where they never end.
+        spent: What :func:`spent_budget` says.
+    """
     budget = study.spec.budget
     limit = budget.max_failed_trials
     if limit is not None and counts.failed > limit:
@@ -78,16 +86,8 @@ def ending(
         )
     if (reached := _goal(study, trials)) is not None:
         return Ending("GoalReached", reached, at_once=True)
-    if budget.timeout and now >= started + parse_duration(budget.timeout):
-        return Ending("TimeoutReached", f"budget.timeout of {budget.timeout} is over", at_once=True)
-    if budget.max_gpu_hours is not None and gpus:
-        used = gpu_seconds(trials, gpus, now)
-        if used >= budget.max_gpu_hours * 3600:
-            return Ending(
-                "GPUHoursSpent",
-                f"{used / 3600:.2f} GPU-hours used of budget.maxGPUHours {budget.max_gpu_hours:g}",
-                at_once=True,
-            )
+    if spent is not None:
+        return spent
     idle = budget.max_trials_without_improvement
     if idle is not None and (since := without_improvement(trials, study.spec)) >= idle:
         return Ending("Stagnated", f"no improvement in the last {since} trials")
@@ -97,6 +97,26 @@ def ending(
         return Ending("SearchSpaceExhausted", f"all {size} points of the search space were tried")
     if budget.max_trials is not None and counts.created >= budget.max_trials:
         return Ending("MaxTrialsReached", f"budget.maxTrials of {budget.max_trials} is reached")
+    return None
+
+
+def spent_budget(
+    study: Study, trials: Sequence[Progress], started: datetime, gpus: int, now: datetime
+) -> Ending | None:
+    """Says whether the time or the GPU-hours of a Study are used up, by all of its trials."""
+    budget = study.spec.budget
+    if budget.timeout and now >= started + parse_duration(budget.timeout):
+        message = f"budget.timeout of {budget.timeout} is over"
+        return Ending("TimeoutReached", message, at_once=True, spent=True)
+    if budget.max_gpu_hours is not None and gpus:
+        used = gpu_seconds(trials, gpus, now)
+        if used >= budget.max_gpu_hours * 3600:
+            return Ending(
+                "GPUHoursSpent",
+                f"{used / 3600:.2f} GPU-hours used of budget.maxGPUHours {budget.max_gpu_hours:g}",
+                at_once=True,
+                spent=True,
+            )
     return None
 
 

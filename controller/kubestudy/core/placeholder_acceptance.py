@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kubestudy.api.study import StudySpec
+from kubestudy.api.study import SEED, StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
 
@@ -35,6 +35,8 @@ def placeholder_problems(spec: StudySpec) -> Iterator[FieldError]:
 def _conditional_placeholders(spec: StudySpec) -> Iterator[FieldError]:
     """A parameter that is not active has no value: whole arguments and variables can go without."""
     conditional = {p.name for p in spec.parameters if p.when is not None}
+    if spec.confirm is not None:
+        conditional.add(SEED)
     trial = spec.trial
     for i, text in enumerate(trial.args or ()):
         yield from _alone(f"trial.args[{i}]", text, conditional)

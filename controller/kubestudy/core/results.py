@@ -17,6 +17,7 @@ from kubestudy.api.study import (
     StudyStatus,
 )
 from kubestudy.api.trial import SUCCEEDED
+from kubestudy.core.confirming import confirmed, number_of_seeds, searching
 from kubestudy.core.pareto import Point, hypervolume, spread
 from kubestudy.core.plan import Event
 from kubestudy.core.ranking import contenders, costs, leaders, nearest, reference_point, violations
@@ -46,14 +47,26 @@ class Results:
     text: str = ""
 
 
-def results_of(trials: Sequence[Progress], spec: StudySpec) -> Results:
-    """Sums up what the trials have found."""
-    found = leaders(trials, spec)
+def results_of(trials: Sequence[Progress], spec: StudySpec, over: bool) -> Results:
+    """Sums up what the trials have found.
+
+    Args:
+        trials: All trials.
+        spec: The Study's spec.
+        over: Whether there will be no more; only then what confirms the best trials counts.
+    """
+    every, trials = trials, searching(trials)
+    found = leaders(confirmed(every, spec) if over else trials, spec)
     if not found:
         return Results(text=_nothing_feasible(trials, spec))
     best = _entry(found[0])
     value = best.objectives[0]
     text = f"best {value.metric} {value.value:g} in {best.trial}"
+    if over and spec.confirm is not None:
+        seeds = number_of_seeds(found[0], every)
+        if seeds:
+            best = best.model_copy(update={"seeds": seeds + 1})
+        text += _confirmed_text(seeds, spec.confirm.seeds)
     if spec.constraints:
         feasible, _ = contenders(trials, spec)
         succeeded = sum(t.state == SUCCEEDED for t in trials)
@@ -94,6 +107,13 @@ def _entry(t: Progress) -> BestTrial:
         objectives=t.status.objectives or [],
         parameters=t.trial.spec.parameters,
     )
+
+
+def _confirmed_text(seeds: int, wanted: int) -> str:
+    if seeds == 0:
+        return ", not confirmed"
+    some = f"{seeds} of {wanted}" if seeds < wanted else f"{seeds}"
+    return f", confirmed with {some} other seed{'s' if wanted > 1 else ''}"
 
 
 def _bounded(found: Sequence[Progress], points: Sequence[Point]) -> list[BestTrial]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from kubestudy.api.study import (
     MAX_TRIALS,
+    Confirm,
     GpuSeconds,
     Study,
     StudyStatus,
@@ -14,6 +15,7 @@ from kubestudy.api.study import (
 )
 from kubestudy.api.trial import FAILED, PAUSED, RUNNING, STOPPED, SUCCEEDED
 from kubestudy.core.conditions import said
+from kubestudy.core.confirming import confirming, searching
 from kubestudy.core.early_stopping import saved_by_early_stopping
 from kubestudy.core.ending import Ending, gpu_seconds
 from kubestudy.core.results import results_of
@@ -50,6 +52,7 @@ def study_status(
     started: datetime,
     end: Ending | None,
     busy: bool,
+    left: int,
     now: datetime,
 ) -> StudyStatus:
     """Makes the status of an accepted Study.
@@ -62,14 +65,17 @@ def study_status(
         started: When the Study was accepted.
         end: Why it starts no more trials; None while it does.
         busy: Whether any run is still at work.
+        left: How many confirming trials are still to be made.
         now: The time.
     """
     counts = count(trials)
     total = wanted_trials(study, size)
     if total is not None and total > MAX_TRIALS:
         total = None  # a space so large is as good as endless
-    results = results_of(trials, study.spec)
-    over = end is not None and counts.finished == counts.created and not busy
+    if total is not None and study.spec.confirm is not None:
+        total += _confirming_trials(study.spec.confirm, trials, total, left)
+    over = end is not None and counts.finished == counts.created and not busy and not left
+    results = results_of(trials, study.spec, over)
     if over and end is not None and end.good and not counts.succeeded:
         end = Ending("TrialsFailed", f"{end.message}, and no trial succeeded", good=False)
 
@@ -103,6 +109,8 @@ def study_status(
     else:
         if suspended:
             reason = "Suspended"
+        elif end is not None and end.good and not end.spent and (left or _is_confirming(trials)):
+            reason = "Confirming"
         elif end is not None:
             reason = "Stopping" if end.at_once else "Finishing"
         else:
@@ -131,6 +139,17 @@ def study_status(
         start_time=started,
         completion_time=completed if over else None,
         time_left=None if over or suspended else _time_left(study, trials, counts, total),
+    )
+
+
+def _confirming_trials(confirm: Confirm, trials: Sequence[Progress], total: int, left: int) -> int:
+    """How many trials confirm others: those that there are to be, or at most will be."""
+    return len(confirming(trials)) + left or min(confirm.top, total) * confirm.seeds
+
+
+def _is_confirming(trials: Sequence[Progress]) -> bool:
+    return any(not t.finished for t in confirming(trials)) and all(
+        t.finished for t in searching(trials)
     )
 
 

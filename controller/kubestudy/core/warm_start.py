@@ -61,7 +61,9 @@ def earlier_trials(snapshot: Snapshot, started: datetime) -> list[Trial]:
         trial
         for earlier in found
         for trial in earlier.trials
-        if _succeeded_by(trial, started) and space.contains(trial.spec.parameters)
+        if trial.spec.confirms is None
+        and _succeeded_by(trial, started)
+        and space.contains(trial.spec.parameters)
     ]
 
 

@@ -129,7 +129,7 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
 def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     """What a trial's container is told, as in ``docs/trial-contract.md``."""
     space = study.spec.passed
-    given = study.spec.passed_values(trial.spec.parameters)
+    given = study.spec.passed_values(trial.spec.parameters, trial.spec.seed)
     values = {name: p.typed(given[name]) for name, p in space.items() if name in given}
     env = {
         "KUBESTUDY_PARAMETERS": json.dumps(values, ensure_ascii=False),
@@ -138,6 +138,8 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
         "KUBESTUDY_OBJECTIVES": ",".join(study.spec.owed),
         "KUBESTUDY_ATTEMPT": str(run.attempt),
     }
+    if trial.spec.seed is not None:
+        env["KUBESTUDY_SEED"] = str(trial.spec.seed)
     if study.spec.algorithm.resource:
         env |= _resource(study.spec.algorithm.resource)
     if study.spec.cross_validation:
@@ -169,7 +171,7 @@ def _fold(cross_validation: CrossValidation, run: RunKey) -> dict[str, str]:
 
 def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
     spec, space = study.spec.trial, study.spec.passed
-    values = study.spec.passed_values(trial.spec.parameters)
+    values = study.spec.passed_values(trial.spec.parameters, trial.spec.seed)
     if spec.template is None:
         template = _short_form(spec, space, values, settings)
     else:
