@@ -61,6 +61,8 @@ def trial(
     ended: float | None = None,
     of: str = "demo",
     curve: list[dict[str, float]] | None = None,
+    confirms: str | None = None,
+    seed: int | None = None,
 ) -> Trial:
     """A Trial of the Study ``demo``, in a state, with a value of ``accuracy``."""
     status: dict[str, Any] = {}
@@ -84,6 +86,7 @@ def trial(
             "spec": {
                 "study": of,
                 "index": index,
+                **({"confirms": confirms, "seed": seed} if confirms else {}),
                 "parameters": parameters if parameters is not None else {"lr": 0.1, "size": "s"},
             },
             "status": status or None,

@@ -14,7 +14,7 @@ from kubestudy.api.study import SourceType
 from kubestudy.api.trial import MAX_METRICS
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide
-from kubestudy.core.ending import ending
+from kubestudy.core.ending import spent_budget
 from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport, RunState
 from kubestudy.core.failures import Remedy, judge
 from kubestudy.core.plan import CreateTrial, StartRun, StopRun, WriteTrialStatus
@@ -170,7 +170,7 @@ def test_a_run_on_its_way_out_is_not_paid_for_twice() -> None:
     assert again.status.conditions[1].reason == "Stopping"
 
     followed = [follow(t, {r.key: r for r in runs}, {}, of.spec, 1, at(3700)) for t in after]
-    told_why = ending(of, followed, count(followed), None, at(0), 1, at(3700))
+    told_why = spent_budget(of, followed, at(0), 1, at(3700))
     assert told_why.message.startswith("3.00 GPU-hours used")
 
 

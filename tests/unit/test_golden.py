@@ -71,7 +71,12 @@ def readable(plan: Plan) -> dict[str, Any]:
 def action_text(action: Any) -> Any:
     match action:
         case CreateTrial(trial):
-            return {"createTrial": trial.metadata.name, "parameters": trial.spec.parameters}
+            repeats = {"confirms": trial.spec.confirms, "seed": trial.spec.seed}
+            return {
+                "createTrial": trial.metadata.name,
+                **({k: v for k, v in repeats.items() if v is not None}),
+                "parameters": trial.spec.parameters,
+            }
         case StartRun(run):
             return {"startRun": job_name(run)}
         case StopRun(_, job):

@@ -9,11 +9,12 @@ import click
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Confirm, MetricValue, Resource, Study
+from kubestudy.api.study import MetricValue, Resource, Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import (
     aims,
     bounded,
+    confirm_text,
     confirms_text,
     feasibility,
     front_rows,
@@ -77,7 +78,7 @@ def _study(study: Study, place: str) -> Iterator[str]:
         ("Objective", aims(study)),
         *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
         *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
-        *([("Confirm", _confirm(spec.confirm))] if spec.confirm else []),
+        *([("Confirm", confirm_text(spec.confirm))] if spec.confirm else []),
         ("Budget", ", ".join(limits)),
         ("Trial", f"{command}, {trial.gpus} GPUs" if trial.gpus else command),
         ("Progress", f"{progress}" + (f": {', '.join(told)}" if told else "")),
@@ -164,10 +165,6 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
 def _resource(resource: Resource) -> str:
     rungs = ", ".join(map(str, levels(resource)))
     return f"{resource.name}, one in {resource.eta} goes on at each of {rungs}"
-
-
-def _confirm(confirm: Confirm) -> str:
-    return f"the best {confirm.top}, each with {confirm.seeds} other seeds"
 
 
 def _values(values: Sequence[MetricValue]) -> list[list[str]]:

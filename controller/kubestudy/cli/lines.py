@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubestudy.api.study import Study
 from kubestudy.api.trial import SUCCEEDED, Trial
-from kubestudy.cli.outcomes import feasibility, objective_text
+from kubestudy.cli.outcomes import confirms_text, feasibility, objective_text
 from kubestudy.cli.tables import echo, one_line
 from kubestudy.cli.views import assignment, counts, duration, headline, total, why
 from kubestudy.local.engine import Moment
@@ -56,4 +56,6 @@ def _line(study: Study, trial: Trial, place: int) -> str:
     else:
         what = f"{trial.state.lower()}: {why(trial)}"
     parameters = assignment(study, trial.spec.parameters)
+    if trial.spec.confirms:
+        parameters += f"  confirms {confirms_text(trial)}"
     return f"[{number_of}] {trial.metadata.name}  {what}  {parameters}  {duration(trial)}"

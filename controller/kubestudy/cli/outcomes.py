@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kubestudy.api.study import BestTrial, MetricConstraint, MetricValue, Study
+from kubestudy.api.study import BestTrial, Confirm, MetricConstraint, MetricValue, Study
 from kubestudy.api.trial import SUCCEEDED, Trial
 from kubestudy.cli.tables import NONE, number, short
 from kubestudy.core.ranking import ranks
@@ -32,7 +32,7 @@ def metrics_text(values: Iterable[MetricValue]) -> str:
 
 
 def with_deviation(value: MetricValue) -> str:
-    """A value in four significant digits, with its standard deviation over folds."""
+    """A value in four significant digits, with its standard deviation over folds or seeds."""
     return number(value.value) + (f" ±{number(value.std)}" if value.std is not None else "")
 
 
@@ -65,6 +65,11 @@ def objective_text(trial: Trial, metric: str) -> str:
 def folds_done(trial: Trial) -> int:
     """How many folds have given their values."""
     return sum(r.outcome == SUCCEEDED for r in (trial.status.runs if trial.status else None) or ())
+
+
+def confirm_text(confirm: Confirm) -> str:
+    """What is run again once the search has ended."""
+    return f"the best {confirm.top} with {confirm.seeds} other seeds"
 
 
 def confirms_text(trial: Trial) -> str:

@@ -13,6 +13,7 @@ from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCE
 from kubestudy.cli.outcomes import (
     aims,
     bounded,
+    confirm_text,
     confirms_text,
     feasibility,
     objective_text,
@@ -79,7 +80,7 @@ def headline(study: Study) -> str:
     spec, size = study.spec, total(study)
     trials = f", {size} trials" if size else ""
     folds = f" of {spec.cross_validation.folds} folds" if spec.cross_validation else ""
-    again = f", the best confirmed with {spec.confirm.seeds} other seeds" if spec.confirm else ""
+    again = f", then {confirm_text(spec.confirm)}" if spec.confirm else ""
     bounds = f" with {', '.join(map(bounded, spec.constraints))}" if spec.constraints else ""
     return (
         f"{spec.algorithm.type} search{trials}{folds}, {spec.budget.parallelism} at once,"
@@ -123,6 +124,8 @@ def ranked(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     def key(trial: Trial) -> tuple[int, bool, int, float, int]:
         place, value = places.get(trial.metadata.name, 0), trial.value(objective.metric)
         order = _ORDER.index(trial.state)
+        if trial.spec.confirms:
+            return order, True, 0, 0, trial.spec.index
         return (
             order,
             trial.spec.confirms is not None,
@@ -142,11 +145,12 @@ def trial_rows(
     metrics = [o.metric for o in spec.objectives]
     bounds = [c.metric for c in spec.constraints or () if c.metric not in metrics]
     names = list(spec.parameter)
+    repeats = any(t.spec.confirms for t in trials)
     heading = [
         "TRIAL",
         *(["RANK"] if places is not None else []),
         "STATE",
-        *(["CONFIRMS"] if spec.confirm else []),
+        *(["CONFIRMS"] if repeats else []),
         *(m.upper() for m in metrics),
         *(m.upper() for m in bounds),
         *(["FEASIBLE"] if spec.constraints else []),
@@ -175,7 +179,7 @@ def trial_rows(
                 t.metadata.name,
                 *([str(places.get(t.metadata.name, NONE))] if places is not None else []),
                 word,
-                *([confirms_text(t) or NONE] if spec.confirm else []),
+                *([confirms_text(t) or NONE] if repeats else []),
                 *values,
                 *(_cell(spec.parameter[n], t.spec.parameters) for n in names),
                 duration(t),
