@@ -65,6 +65,13 @@ def test_quantities_are_a_regression(trial: Trial, tmp_path: Path, data: Path) -
     assert ended.reports[-1]["eval_mse"] < 0.4  # Guessing 0 for all would make it 0.8.
 
 
+def test_the_seed_decides_how_training_goes(trial: Trial) -> None:
+    losses = []
+    for seeds in ([], ["--seed=42"], ["--seed=42", "--seed=1001"]):
+        losses.append(trial("--num_train_epochs=1", *seeds).reports[-1]["eval_loss"])
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_steps_evaluate_where_they_should(trial: Trial) -> None:
     ended = trial("--max_steps=5", "--eval_steps=2")
     assert [shown["step"] for shown in ended.reports] == [2, 4, 5, 5]
