@@ -18,7 +18,6 @@ from kubestudy.core.ending import spent_budget
 from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport, RunState
 from kubestudy.core.failures import Remedy, judge
 from kubestudy.core.plan import CreateTrial, StartRun, StopRun, WriteTrialStatus
-from kubestudy.core.status import count
 from kubestudy.core.trials import follow
 from tests.unit.build import at, facts, report, run, snapshot, study, trial
 from tests.unit.fake_cluster import stored
