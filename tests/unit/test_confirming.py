@@ -154,7 +154,7 @@ def test_raising_max_trials_does_not_go_on_with_a_search_that_was_confirmed() ->
     spec = spec.model_copy(update={"budget": budget})
     machine.study = machine.study.model_copy(update={"spec": spec, "metadata": metadata})
     machine.drive()
-    assert machine.study.ended
+    assert end_of(machine)[0] == "Confirmed"
     assert len(machine.trials) == 5
 
 

@@ -1,9 +1,10 @@
-"""What a run has cost: the time of each of its pods, kept when another pod takes its place."""
+"""What a run costs: the GPUs it holds, and the time of its pods, kept where another replaces it."""
 
 from __future__ import annotations
 
 import math
 
+from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import PENDING, RUNNING, Run
 
 
@@ -26,3 +27,15 @@ def carried(before: Run, after: Run, gpus: int) -> Run:
     if replaced and before.start_time and until:
         used += math.ceil(gpus * max(0.0, (until - before.start_time).total_seconds()))
     return after.model_copy(update={"gpu_seconds": used + after.gpu_seconds})
+
+
+def gpus_of(spec: StudySpec) -> int:
+    """How many GPUs each run holds."""
+    if spec.trial.template is None:
+        return spec.trial.gpus
+    total = 0
+    for container in spec.trial.template.get("spec", {}).get("containers", []):
+        limits = (container.get("resources") or {}).get("limits") or {}
+        amount = str(limits.get(spec.trial.gpu_resource, 0))
+        total += int(amount) if amount.isdigit() else 0
+    return total

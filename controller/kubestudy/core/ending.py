@@ -29,7 +29,7 @@ class Ending:
     Attributes:
         reason: ``GoalReached``, ``MaxTrialsReached``, ``SearchSpaceExhausted``,
             ``BracketsFilled``, ``TimeoutReached``, ``GPUHoursSpent``, ``Stagnated``,
-            ``NoFeasiblePoint``, ``SamplerFailed`` or ``TrialsFailed``.
+            ``NoFeasiblePoint``, ``SamplerFailed``, ``Confirmed`` or ``TrialsFailed``.
         message: For a person.
         good: Whether the Study completes rather than fails.
         at_once: Whether trials that still run are stopped rather than finished.

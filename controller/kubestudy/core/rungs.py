@@ -16,8 +16,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.api.study import Direction, Objective, StudySpec
+from kubestudy.api.trial import Trial
 from kubestudy.core.trials import Progress, pause, stop
 
 PRUNED = "Pruned"
@@ -152,3 +154,10 @@ def best_first(objective: Objective) -> Callable[[Progress, int], tuple[float, i
     """The order of the trials of a rung; of equals, the earlier trial comes first."""
     sign = -1.0 if objective.direction == Direction.MAXIMIZE else 1.0
     return lambda t, rung: (sign * t.rungs[rung].value, t.trial.spec.index)
+
+
+def levels_of(trial: Trial, algorithm: SearchAlgorithm) -> tuple[int, ...]:
+    """The resource at each rung of a trial's bracket; empty where there are none."""
+    if trial.spec.bracket is None or not isinstance(algorithm, MultiFidelity):
+        return ()
+    return algorithm.brackets[trial.spec.bracket].resources

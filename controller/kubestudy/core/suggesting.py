@@ -7,6 +7,7 @@ seed, the index and the history, as a suggestion itself is.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,7 +17,7 @@ from kubestudy.algorithms.base import Observed, SearchAlgorithm, SuggestionError
 from kubestudy.algorithms.random import generator, permuted
 from kubestudy.algorithms.space import Dimension, SearchSpace
 from kubestudy.api.parameters import Assignment, Value
-from kubestudy.api.study import StudySpec
+from kubestudy.api.study import Study, StudySpec
 from kubestudy.core.ending import Ending
 
 ASKS = 8
@@ -231,3 +232,13 @@ def _infeasible(broken: str) -> Ending:
         f" {broken}",
         good=False,
     )
+
+
+def seed_of(study: Study) -> int:
+    """The seed of a Study: the one it names, the one it was told before, or one from its UID."""
+    if study.spec.algorithm.seed is not None:
+        return study.spec.algorithm.seed
+    if study.status and study.status.seed is not None:
+        return study.status.seed
+    digest = hashlib.sha256((study.metadata.uid or study.key).encode()).digest()
+    return int.from_bytes(digest[:4])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubestudy.api.study import Study
-from kubestudy.core.decide import gpus_of
+from kubestudy.core.accounts import gpus_of
 from kubestudy.local.machine import Machine
 from kubestudy.workloads.job import CHECKPOINTS, DEFAULT_TRIAL_IMAGE, OUTPUTS
 from kubestudy.workloads.pod import Manifest

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from kubestudy.api.study import SourceType, Study
 from kubestudy.api.trial import Trial
-from kubestudy.core.decide import decide, gpus_of
+from kubestudy.core.accounts import gpus_of
+from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
 from kubestudy.core.plan import (
     CreateTrial,

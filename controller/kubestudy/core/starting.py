@@ -1,0 +1,164 @@
+"""What is started in the free slots: waiting runs, new trials, promoted ones, confirming ones."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator, Sequence
+from itertools import count as count_from
+from itertools import islice
+
+from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.algorithms.multi_fidelity import MultiFidelity
+from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
+from kubestudy.api.meta import ObjectMeta, OwnerReference
+from kubestudy.api.study import Study
+from kubestudy.api.trial import Trial, TrialSpec
+from kubestudy.core.confirming import Confirmation, first_index, free_indexes, searching
+from kubestudy.core.facts import RunKey
+from kubestudy.core.history import observed
+from kubestudy.core.names import label_value, trial_name
+from kubestudy.core.plan import CreateTrial, Event, Plan, Snapshot, StartRun, SuspendRun
+from kubestudy.core.status import wanted_trials
+from kubestudy.core.suggesting import Suggestions
+from kubestudy.core.trials import Progress
+
+# More than this many new trials are made in several rounds, so that the status keeps up.
+MOST_NEW_TRIALS = 32
+
+
+def fill_slots(
+    plan: Plan,
+    trials: Sequence[Progress],
+    promoted: Sequence[Progress],
+    snapshot: Snapshot,
+    algorithm: SearchAlgorithm,
+    suggestions: Suggestions,
+    more: bool,
+    again: Sequence[Confirmation],
+) -> None:
+    """Fills the free slots.
+
+    First with trials that wait for their run, then with new ones, then with those that are
+    promoted from their rung; once the search has ended, with those that confirm its best.
+    """
+    study = snapshot.study
+    unfinished = [t for t in trials if not t.finished]
+    # A run of a trial that is finished or gone holds its slot until its pod has ended.
+    free = study.spec.budget.parallelism - sum(facts.active for facts in snapshot.runs)
+    waiting = [run for t in unfinished for run in t.waiting]
+    for run in waiting[: max(0, free)]:
+        if run.facts is None:
+            plan.actions.append(StartRun(run.key))
+        else:
+            plan.actions.append(SuspendRun(run.key, run.facts.job, suspend=False))
+    free -= len(waiting)
+    if suggestions.adaptive:
+        # What has ended and is not read to its end has something to teach: worth the wait.
+        free -= sum(run.unread for t in unfinished for run in t.runs)
+    if more and free > 0:
+        free -= _start_new(plan, trials, snapshot, algorithm, suggestions, free)
+    if again and free > 0:
+        _confirm(plan, trials, snapshot, again, free)
+    # A trial is gone on with once nothing writes to its checkpoints any more.
+    at_work = {facts.key.trial for facts in snapshot.runs if facts.active}
+    rested = [t for t in promoted if t.trial.metadata.name not in at_work]
+    runs = [run for t in rested for run in t.runs]
+    plan.actions += [StartRun(run.key) for run in runs[: max(0, free)]]
+
+
+def _start_new(
+    plan: Plan,
+    trials: Sequence[Progress],
+    snapshot: Snapshot,
+    algorithm: SearchAlgorithm,
+    suggestions: Suggestions,
+    free: int,
+) -> int:
+    """Makes trials for the free slots; returns how many slots they take, now or soon."""
+    study = snapshot.study
+    search = searching(trials)
+    history = [observed(t, study) for t in search] if suggestions.needs_history else []
+    ends = (wanted_trials(study, suggestions.size), first_index(trials))
+    total = min((n for n in ends if n is not None), default=None)
+    indexes = list(islice(_free_indexes(snapshot, total), free))
+    for index in indexes[:MOST_NEW_TRIALS]:
+        assignment = suggestions.suggest(index, history)
+        bracket = algorithm.bracket(index) if isinstance(algorithm, MultiFidelity) else None
+        name = study.metadata.name
+        spec = TrialSpec(study=name, index=index, bracket=bracket, parameters=assignment)
+        trial = _new_trial(study, spec)
+        plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
+        if suggestions.needs_history:
+            insort(history, Observed(index, assignment), key=lambda o: o.index)
+    if suggestions.earlier and not trials:
+        number = len(suggestions.earlier)
+        plan.events.append(Event("WarmStarted", f"{number} trials are known from the start"))
+    if len(indexes) > MOST_NEW_TRIALS:
+        plan.within(0)
+    return len(indexes)
+
+
+def _confirm(
+    plan: Plan,
+    trials: Sequence[Progress],
+    snapshot: Snapshot,
+    again: Sequence[Confirmation],
+    free: int,
+) -> None:
+    """Makes trials that run others again, with another seed."""
+    study = snapshot.study
+    left_over = {facts.key.trial for facts in snapshot.runs}
+    places = list(zip(again, free_indexes(trials), strict=False))[:free]
+    for confirmation, index in places[:MOST_NEW_TRIALS]:
+        trial = _new_trial(
+            study,
+            TrialSpec(
+                study=study.metadata.name,
+                index=index,
+                confirms=confirmation.of.trial.metadata.name,
+                seed=confirmation.seed,
+                parameters=confirmation.of.trial.spec.parameters,
+            ),
+        )
+        if trial.metadata.name not in left_over:
+            plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
+    if len(places) > MOST_NEW_TRIALS:
+        plan.within(0)
+
+
+def _free_indexes(snapshot: Snapshot, total: int | None) -> Iterator[int]:
+    """The indexes that have no trial yet, lowest first: one that was deleted is made again.
+
+    But not while a Job of the deleted one is there, which would be taken for its successor's.
+    """
+    name = snapshot.study.metadata.name
+    taken = {t.spec.index for t in snapshot.trials}
+    left_over = {facts.key.trial for facts in snapshot.runs}
+    indexes = count_from() if total is None else range(total)
+    return (
+        index
+        for index in indexes
+        if index not in taken and trial_name(name, index) not in left_over
+    )
+
+
+def _new_trial(study: Study, spec: TrialSpec) -> Trial:
+    name = study.metadata.name
+    return Trial(
+        metadata=ObjectMeta(
+            name=trial_name(name, spec.index),
+            namespace=study.metadata.namespace,
+            labels={LABEL_STUDY: label_value(name), LABEL_MANAGED_BY: MANAGER},
+            owner_references=[
+                OwnerReference(
+                    api_version=API_VERSION,
+                    kind="Study",
+                    name=name,
+                    uid=study.metadata.uid or "",
+                    controller=True,
+                    block_owner_deletion=True,
+                )
+            ],
+        ),
+        spec=spec,
+    )
