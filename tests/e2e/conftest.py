@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,18 +12,17 @@ import pytest
 # The tests run from the repository, which pytest puts on the path only where it is told to.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.support import images
 from tests.support.controller_process import ROOT
 from tests.support.kubectl import Namespace, new_namespace
 from tests.support.surroundings import give_up
-from tests.testcluster import Access, Cluster, ControlPlane, existing, images, reason_unavailable
+from tests.testcluster import Access, Cluster, ControlPlane, existing, reason_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERSION = "0.1.0"
 INSTALL = str(ROOT / "manifests/install.yaml")
 ENFORCE = "pod-security.kubernetes.io/enforce"
-TRIAL_WITH_DATA = f"localhost/kubestudy-trial-with-data:{VERSION}"
 
 
 @pytest.fixture(scope="session")
@@ -61,12 +59,9 @@ def own_cluster(cluster: Access | ControlPlane) -> Cluster:
 @pytest.fixture(scope="session")
 def controller_image(cluster: Access | ControlPlane) -> str:
     """The controller's image, on the node."""
-    tag = f"localhost/kubestudy-controller:{VERSION}"
     if not isinstance(cluster, Cluster):
-        return tag
-    base = {"BASE_IMAGE": images.BASE}
-    dockerfile = ROOT / "controller/Dockerfile"
-    return cluster.provide_image(images.from_dockerfile(dockerfile, ROOT, tag, base))
+        return images.CONTROLLER
+    return cluster.provide_image(images.controller())
 
 
 @pytest.fixture(scope="session")
@@ -108,18 +103,8 @@ def place(
 def trial_with_data(cluster: Access | ControlPlane) -> str:
     """The trial's image with the example data, on the node.
 
-    The first time this builds an environment with torch, which takes minutes.
+    The first time this builds an environment with torch, which takes minutes; `make` has it built.
     """
     if not isinstance(cluster, Cluster):
-        return TRIAL_WITH_DATA
-    data = ROOT / "data"
-    prepare = [sys.executable, str(ROOT / "manifests/examples/prepare_data.py"), str(data)]
-    subprocess.run(prepare, check=True, stdout=subprocess.DEVNULL)
-    trial = f"localhost/kubestudy-trial:{VERSION}"
-    context, base = ROOT / "trial_image", {"BASE_IMAGE": images.BASE}
-    images.build(images.from_dockerfile(context / "Dockerfile", context, trial, base))
-    dockerfile = ROOT / "tests/e2e/Dockerfile.trial-with-data"
-    with_data = {"TRIAL_IMAGE": trial}
-    return cluster.provide_image(
-        images.from_dockerfile(dockerfile, data, TRIAL_WITH_DATA, with_data)
-    )
+        return images.TRIAL_WITH_DATA
+    return cluster.provide_image(images.trial_with_data())

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(420, func_only=True)
 
 SYSTEM = chart.NAMESPACE
 DEPLOYMENT = "deployment/kubestudy-controller"
+DASHBOARD = f"/api/v1/namespaces/{SYSTEM}/services/kubestudy-dashboard:http/proxy"
 KINDS = (
     "deployments,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"
     "configmaps,pods,validatingadmissionpolicies,validatingadmissionpolicybindings,"
@@ -81,8 +82,12 @@ def test_a_study_outlives_upgrade_rollback_and_uninstall(
             budget = {"parallelism": 2}
             place.apply(study("lasting", rates, budget=budget, trial=trial | {"command": command}))
             place.wait_for_study("lasting", lambda s: finished(s) >= 2, "has begun")
-            changed = ("--set=replicas=2", "--set=log.level=debug")
-            helm("upgrade", "kubestudy", str(chart.CHART), *changed, "--wait")
+            changed = ("replicas=2", "log.level=debug", "dashboard.enabled=true")
+            helm(
+                "upgrade", "kubestudy", str(chart.CHART), *(f"--set={c}" for c in changed), "--wait"
+            )
+            shown = cluster.kubectl("get", "--raw", f"{DASHBOARD}/api/studies")
+            assert f"{place.name}/lasting" in shown or '"lasting"' in shown
             assert not is_true(place.study("lasting"), "Complete")
             helm("rollback", "kubestudy", "--wait")
             assert not is_true(place.study("lasting"), "Complete")

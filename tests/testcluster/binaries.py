@@ -25,6 +25,7 @@ NODE = ("kube-scheduler", "kubelet", "kube-proxy")
 HELM_VERSION = "3.22.0"
 HELM_DOCS_VERSION = "1.14.2"
 KUBECONFORM_VERSION = "0.8.0"
+KUBE_SCORE_VERSION = "1.20.0"
 
 Programs = Mapping[str, Path]
 
@@ -126,6 +127,12 @@ def kubeconform() -> Path:
     """Finds kubeconform in the cache, and builds it if it is not there."""
     package = "github.com/yannh/kubeconform/cmd/kubeconform"
     return _installed("kubeconform", KUBECONFORM_VERSION, package)
+
+
+def kube_score() -> Path:
+    """Finds kube-score in the cache, and builds it if it is not there."""
+    package = "github.com/zegl/kube-score/cmd/kube-score"
+    return _installed("kube-score", KUBE_SCORE_VERSION, package)
 
 
 def helm_docs() -> Path:

@@ -23,6 +23,7 @@ NODE = {
 }
 IMAGES = {"buildah": "buildah", "busybox-static": "/bin/busybox"}
 BASE_IMAGE = {"debootstrap": "debootstrap"}
+BROWSER = {"chromium": "chromium"}
 
 # An ordinary user's PATH often lacks the folders of system programs.
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"

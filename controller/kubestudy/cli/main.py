@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "best": ("best", "Show the best trial and its parameters."),
         "describe": ("describe", "Tell everything about a Study or a trial."),
         "logs": ("logs", "Print what trials have printed."),
+        "dashboard": ("dashboard", "Show Studies in a browser."),
         "export": ("export", "Write all trials as CSV or JSON lines."),
     },
     "Change it": {
