@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubestudy.api.study import SourceType
-from kubestudy.api.trial import MAX_METRICS
+from kubestudy.api.trial import MAX_METRICS, Trial
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide
 from kubestudy.core.ending import spent_budget
@@ -206,6 +206,15 @@ def test_a_timeout_is_looked_at_when_it_is_due() -> None:
 # Status.
 
 
+def renumbered(of: Trial, index: int) -> Trial:
+    name = {"name": f"demo-{index}"}
+    parts = {
+        "metadata": of.metadata.model_copy(update=name),
+        "spec": of.spec.model_copy(update={"index": index}),
+    }
+    return of.model_copy(update=parts)
+
+
 def test_the_status_of_ten_thousand_trials_stays_small() -> None:
     space = [
         {"name": f"parameter_{p}", "choices": ["c" * 200 + str(i) for i in range(100)]}
@@ -213,7 +222,8 @@ def test_the_status_of_ten_thousand_trials_stays_small() -> None:
     ]
     of = study(parameters=space, algorithm={"type": "Random"}, budget={"maxTrials": 10_000})
     point = {p["name"]: p["choices"][0] for p in space}
-    trials = [trial(i, point, "Succeeded", value=i % 97) for i in range(10_000)]
+    kinds = [trial(i, point, "Succeeded", value=i) for i in range(97)]
+    trials = [renumbered(kinds[i % 97], i) for i in range(10_000)]
     plan = decide(snapshot(of, trials))
     assert len(json.dumps(plan.status.to_json())) < 100 * 1024
     assert plan.status.best.trial == "demo-96"

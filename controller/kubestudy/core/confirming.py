@@ -8,6 +8,7 @@ finished trials of the search alone.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -89,7 +90,7 @@ def free_indexes(trials: Sequence[Progress]) -> Iterator[int]:
 
 def number_of_seeds(t: Progress, trials: Sequence[Progress]) -> int:
     """With how many other seeds a trial has given a value."""
-    return len(_repeats(t, trials))
+    return len(_repeats(trials).get(t.trial.metadata.name, ()))
 
 
 def confirmed(trials: Sequence[Progress], spec: StudySpec) -> list[Progress]:
@@ -99,15 +100,19 @@ def confirmed(trials: Sequence[Progress], spec: StudySpec) -> list[Progress]:
     A constraint holds for the mean as well.
     """
     own = searching(trials)
-    repeated = {t.trial.metadata.name: repeats for t in own if (repeats := _repeats(t, trials))}
-    if not repeated or spec.confirm is None:
+    repeats = _repeats(trials) if spec.confirm is not None else {}
+    if not repeats:
         return own
-    return [_mean(t, repeated[n]) for t in own if (n := t.trial.metadata.name) in repeated]
+    return [_mean(t, repeats[n]) for t in own if (n := t.trial.metadata.name) in repeats]
 
 
-def _repeats(t: Progress, trials: Sequence[Progress]) -> list[Progress]:
-    name = t.trial.metadata.name
-    return [r for r in trials if r.trial.spec.confirms == name and r.state == SUCCEEDED]
+def _repeats(trials: Sequence[Progress]) -> dict[str, list[Progress]]:
+    """By the name of each trial of the search, those that gave a value with another seed."""
+    found = defaultdict(list)
+    for t in trials:
+        if t.trial.spec.confirms is not None and t.state == SUCCEEDED:
+            found[t.trial.spec.confirms].append(t)
+    return found
 
 
 def _mean(t: Progress, repeats: Sequence[Progress]) -> Progress:
