@@ -27,7 +27,7 @@ setup: .venv/ready .venv-trial/ready data/NOTICE.txt ## Make the environments an
 # The cheap and telling ones first. What those on Kubernetes want is built beside them.
 TESTS := test-unit test-cli test-trial test-examples test-prometheus test-apiserver test-e2e
 test: ## Run all tests (with all set-up; under 40 minutes)
-	@$(PREPARE) & trap "kill $$! 2>/dev/null" EXIT; $(MAKE) --no-print-directory $(TESTS)
+	@$(PREPARE) & trap "kill $$! 2>/dev/null" EXIT; $(MAKE) --no-print-directory $(TESTS); exit $$?
 
 test-unit: .venv/ready ## Test the core, the algorithms and the API models (seconds)
 	$(PYTEST) tests/unit
