@@ -62,6 +62,9 @@ class SearchAlgorithm(ABC):
         multi_fidelity: Whether it gives a trial its resource bit by bit.
         settings_model: The settings that it takes.
         one_objective: Whether it has no sense of several objectives.
+        repeats: Whether it suggests a configuration again where that makes sense to it.
+        all_suggested: Why a Study ends that has run all of its suggestions, and the same for a
+            person, with a place for their number.
     """
 
     name: ClassVar[str]
@@ -69,6 +72,11 @@ class SearchAlgorithm(ABC):
     multi_fidelity: ClassVar[bool] = False
     settings_model: ClassVar[type[Settings]] = Settings
     one_objective: ClassVar[bool] = False
+    repeats: ClassVar[bool] = False
+    all_suggested: ClassVar[tuple[str, str]] = (
+        "SearchSpaceExhausted",
+        "all {} points of the search space were tried",
+    )
 
     def __init__(
         self,
@@ -107,6 +115,15 @@ class SearchAlgorithm(ABC):
     def trials(self) -> int | None:
         """How many trials it asks for by itself; None where that is the budget's to say."""
         return None
+
+    def is_due(self, index: int, history: Sequence[Observed]) -> bool:
+        """Whether a trial can be suggested by now; what comes after one that cannot is not asked.
+
+        Args:
+            index: The trial's place in the sequence.
+            history: All trials suggested so far, sorted by index.
+        """
+        return True
 
     @abstractmethod
     def suggest(self, index: int, history: Sequence[Observed] = ()) -> Assignment:

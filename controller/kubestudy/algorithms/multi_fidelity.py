@@ -17,6 +17,10 @@ class MultiFidelity(SearchAlgorithm):
     """Suggests as its sampler does, and puts each trial into a bracket."""
 
     multi_fidelity: ClassVar[bool] = True
+    all_suggested: ClassVar[tuple[str, str]] = (
+        "BracketsFilled",
+        "all {} trials of the brackets were started",
+    )
 
     def __init__(
         self,

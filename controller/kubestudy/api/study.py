@@ -126,11 +126,17 @@ class Resource(ApiModel):
         min_length=1, max_length=128, pattern=METRIC_NAME, description="Such as num_train_epochs."
     )
     min: StrictInt = Field(
-        default=1, ge=1, le=1_000_000, description="Resource of the lowest rung."
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="Resource of the lowest rung, or of a generation.",
     )
     max: StrictInt = Field(ge=1, le=1_000_000, description="Resource of a whole trial.")
     eta: StrictInt = Field(
-        default=3, ge=2, le=100, description="One trial in eta goes on from a rung to the next."
+        default=3,
+        ge=2,
+        le=100,
+        description="One trial in eta goes on from a rung to the next. PBT has no use for it.",
     )
     reported_as: str | None = Field(
         default=None,
@@ -187,12 +193,14 @@ class Algorithm(ApiModel):
     )
     resource: Resource | None = Field(
         default=None,
-        description="What Hyperband, BOHB and ASHA spend on a trial bit by bit. The trial is given"
-        " the largest value as a parameter of this name, and is stopped before it gets there.",
+        description="What Hyperband, BOHB, ASHA and PBT spend bit by bit. A trial is given the"
+        " largest value as a parameter of this name, and ends before it gets there: where it is"
+        " stopped, or with PBT at the end of its generation, each of which gets min of it.",
     )
     synchronous: StrictBool = Field(
         default=False,
-        description="Multi-fidelity only: wait at each rung for all trials of its bracket.",
+        description="Multi-fidelity only: wait at each rung for all trials of its bracket. The"
+        " generations of PBT always wait.",
     )
 
 

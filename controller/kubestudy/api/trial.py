@@ -38,6 +38,18 @@ class TrialSpec(ApiModel):
     bracket: int | None = Field(
         default=None, ge=0, description="Bracket of Hyperband; 0 is the one with the most rungs."
     )
+    inherits: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="With PBT: name of the Trial whose last checkpoint this one goes on from.",
+    )
+    until: int | None = Field(
+        default=None,
+        ge=1,
+        description="With PBT: how much of the resource is spent at the trial's end, what it"
+        " inherits included.",
+    )
     confirms: str | None = Field(
         default=None,
         min_length=1,

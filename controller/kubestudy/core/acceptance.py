@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from kubestudy.algorithms import available, find
 from kubestudy.algorithms.base import SearchAlgorithm
+from kubestudy.algorithms.generations import Generations
+from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.study import (
     MAX_TRIALS,
@@ -19,6 +21,7 @@ from kubestudy.api.study import (
 )
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
+from kubestudy.core.inheritance_acceptance import inheritance_problems
 from kubestudy.core.metric_regex import MetricRegex, MetricRegexError
 from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
@@ -165,8 +168,11 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     yield from wrong
     if wrong or invalid:
         return
+    made = _made(spec, kind, 0)
+    if isinstance(made, Generations):
+        yield from inheritance_problems(spec, made)
     budget = spec.budget
-    size = number_of_suggestions(_made(spec, kind, 0), spec)
+    size = number_of_suggestions(made, spec)
     endless = size is None or size > MAX_TRIALS
     limits = (
         budget.max_trials,
@@ -183,7 +189,7 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
 
 
 def _resource(spec: StudySpec, kind: type[SearchAlgorithm]) -> Iterator[FieldError]:
-    """What only an algorithm with rungs needs, and what it cannot have."""
+    """What only an algorithm needs that gives its resource bit by bit, and what it cannot have."""
     algorithm, resource = spec.algorithm, spec.algorithm.resource
     if not kind.multi_fidelity:
         several = ", ".join(name for name, k in available().items() if k.multi_fidelity)
@@ -209,7 +215,7 @@ def _resource(spec: StudySpec, kind: type[SearchAlgorithm]) -> Iterator[FieldErr
             f" {resource.name} = {resource.max}, so take it out of the parameters",
         )
     trials = sum(bracket.sizes[0] for bracket in brackets(resource))
-    if trials > MAX_TRIALS:
+    if issubclass(kind, MultiFidelity) and trials > MAX_TRIALS:
         yield FieldError(
             "algorithm.resource",
             f"its brackets hold {trials} trials, and a Study has at most {MAX_TRIALS}; raise min"

@@ -77,7 +77,7 @@ def decide(snapshot: Snapshot) -> Plan:
         if trial.metadata.deletion_timestamp is None
     ]
 
-    end = _end(study, trials, suggestions.size, spent_budget(study, trials, started, gpus, now))
+    end = _end(study, trials, suggestions, spent_budget(study, trials, started, gpus, now))
     if end is not None and end.at_once:
         for t in searching(trials) if end.good and not end.spent else trials:
             if not t.finished:
@@ -111,11 +111,12 @@ def decide(snapshot: Snapshot) -> Plan:
 
 
 def _end(
-    study: Study, trials: Sequence[Progress], size: int | None, spent: Ending | None
+    study: Study, trials: Sequence[Progress], suggestions: Suggestions, spent: Ending | None
 ) -> Ending | None:
     """Why there are no more trials of the search; None while there are."""
     search, first = searching(trials), first_index(trials)
-    end = ending(study, search, count(search), size, spent)
+    size, exhausted = suggestions.size, suggestions.exhausted
+    end = ending(study, search, count(search), size, exhausted, spent)
     if end is None and first is not None and len(search) >= first:
         return Ending("Confirmed", "the search had ended when its best trials were run again")
     if end is not None and end.good and spent is not None and unconfirmed(trials, study.spec):

@@ -28,8 +28,9 @@ class Ending:
 
     Attributes:
         reason: ``GoalReached``, ``MaxTrialsReached``, ``SearchSpaceExhausted``,
-            ``BracketsFilled``, ``TimeoutReached``, ``GPUHoursSpent``, ``Stagnated``,
-            ``NoFeasiblePoint``, ``SamplerFailed``, ``Confirmed`` or ``TrialsFailed``.
+            ``BracketsFilled``, ``GenerationsTrained``, ``TimeoutReached``, ``GPUHoursSpent``,
+            ``Stagnated``, ``NoFeasiblePoint``, ``SamplerFailed``, ``Confirmed`` or
+            ``TrialsFailed``.
         message: For a person.
         good: Whether the Study completes rather than fails.
         at_once: Whether trials that still run are stopped rather than finished.
@@ -48,6 +49,7 @@ def ending(
     trials: Sequence[Progress],
     counts: TrialCounts,
     size: int | None,
+    exhausted: Ending,
     spent: Ending | None,
 ) -> Ending | None:
     """Says why the Study's search starts no more trials, None where it goes on.
@@ -57,6 +59,7 @@ def ending(
         trials: The trials of the search.
         counts: Their counts.
         size: Number of suggestions there are; None where they never end.
+        exhausted: What is said once all of them have their trials.
         spent: What :func:`spent_budget` says.
     """
     budget = study.spec.budget
@@ -91,10 +94,8 @@ def ending(
     idle = budget.max_trials_without_improvement
     if idle is not None and (since := without_improvement(trials, study.spec)) >= idle:
         return Ending("Stagnated", f"no improvement in the last {since} trials")
-    if size is not None and counts.created >= size and study.spec.algorithm.resource:
-        return Ending("BracketsFilled", f"all {size} trials of the brackets were started")
     if size is not None and counts.created >= size:
-        return Ending("SearchSpaceExhausted", f"all {size} points of the search space were tried")
+        return exhausted
     if budget.max_trials is not None and counts.created >= budget.max_trials:
         return Ending("MaxTrialsReached", f"budget.maxTrials of {budget.max_trials} is reached")
     return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterator, Sequence
 from itertools import count as count_from
-from itertools import islice
+from itertools import islice, takewhile
 
 from kubestudy.algorithms.base import Observed, SearchAlgorithm
+from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.api.base import API_VERSION, LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.meta import ObjectMeta, OwnerReference
@@ -80,13 +81,13 @@ def _start_new(
     history = [observed(t, study) for t in search] if suggestions.needs_history else []
     ends = (wanted_trials(study, suggestions.size), first_index(trials))
     total = min((n for n in ends if n is not None), default=None)
-    indexes = list(islice(_free_indexes(snapshot, total), free))
+    due = takewhile(lambda i: algorithm.is_due(i, history), _free_indexes(snapshot, total))
+    indexes = list(islice(due, free))
     for index in indexes[:MOST_NEW_TRIALS]:
         assignment = suggestions.suggest(index, history)
-        bracket = algorithm.bracket(index) if isinstance(algorithm, MultiFidelity) else None
-        name = study.metadata.name
-        spec = TrialSpec(study=name, index=index, bracket=bracket, parameters=assignment)
-        trial = _new_trial(study, spec)
+        spec = TrialSpec(study=study.metadata.name, index=index, parameters=assignment)
+        part = _part(study, index, algorithm, history)
+        trial = _new_trial(study, spec.model_copy(update=part))
         plan.actions += [CreateTrial(trial), StartRun(RunKey(trial.metadata.name))]
         if suggestions.needs_history:
             insort(history, Observed(index, assignment), key=lambda o: o.index)
@@ -96,6 +97,19 @@ def _start_new(
     if len(indexes) > MOST_NEW_TRIALS:
         plan.within(0)
     return len(indexes)
+
+
+def _part(
+    study: Study, index: int, algorithm: SearchAlgorithm, history: Sequence[Observed]
+) -> dict[str, int | str | None]:
+    """Which part of training a trial is for, where that is not all of it for every trial."""
+    if isinstance(algorithm, MultiFidelity):
+        return {"bracket": algorithm.bracket(index)}
+    if isinstance(algorithm, Generations):
+        parent = algorithm.parent(index, history)
+        inherits = None if parent is None else trial_name(study.metadata.name, parent)
+        return {"inherits": inherits, "until": algorithm.until(index)}
+    return {}
 
 
 def _confirm(

@@ -38,8 +38,8 @@ def stopping_problems(spec: StudySpec) -> Iterator[FieldError]:
     if spec.algorithm.resource is not None:
         yield FieldError(
             "earlyStopping",
-            f"cannot be combined with {spec.algorithm.type}, which stops trials at its rungs;"
-            " leave one of them out",
+            f"cannot be combined with {spec.algorithm.type}, which has its own way to spend less"
+            " on bad trials; leave one of them out",
         )
     if len(spec.objectives) > 1:
         yield FieldError(

@@ -76,7 +76,7 @@ def _search_space(definition: _Definition) -> SearchSpace:
 def number_of_suggestions(algorithm: SearchAlgorithm, spec: StudySpec) -> int | None:
     """How many suggestions there are before nothing is left to try; None where there is no end."""
     points = algorithm.size
-    if points is None and not spec.algorithm.allow_duplicates:
+    if points is None and not (spec.algorithm.allow_duplicates or algorithm.repeats):
         points = algorithm.space.size
     return min((n for n in (points, algorithm.trials) if n is not None), default=None)
 
@@ -99,7 +99,13 @@ class Suggestions:
         self._space = algorithm.space
         self._initial = spec.initial_trials or []
         self.earlier = list(earlier)
-        self._duplicates = spec.algorithm.allow_duplicates
+        self._duplicates = spec.algorithm.allow_duplicates or algorithm.repeats
+
+    @property
+    def exhausted(self) -> Ending:
+        """Why a Study ends that has a trial of every suggestion."""
+        reason, message = self._algorithm.all_suggested
+        return Ending(reason, message.format(self.size))
 
     @property
     def needs_history(self) -> bool:

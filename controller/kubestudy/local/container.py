@@ -19,7 +19,11 @@ from kubestudy.workloads.pod import Manifest
 
 TRIAL_PROGRAM = "kubestudy-trial"
 
-_MOUNTS = {"KUBESTUDY_CHECKPOINT_DIR": CHECKPOINTS, "KUBESTUDY_OUTPUT_DIR": OUTPUTS}
+_MOUNTS = {
+    "KUBESTUDY_CHECKPOINT_DIR": CHECKPOINTS,
+    "KUBESTUDY_INHERIT_FROM": CHECKPOINTS,
+    "KUBESTUDY_OUTPUT_DIR": OUTPUTS,
+}
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 
 

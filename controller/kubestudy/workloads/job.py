@@ -141,23 +141,27 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     if trial.spec.seed is not None:
         env["KUBESTUDY_SEED"] = str(trial.spec.seed)
     if study.spec.algorithm.resource:
-        env |= _resource(study.spec.algorithm.resource)
+        env |= _resource(study.spec.algorithm.resource, trial.spec.until)
     if study.spec.cross_validation:
         env |= _fold(study.spec.cross_validation, run)
-    folder = f"{study.metadata.uid}/{trial.metadata.name}"
     if study.spec.trial.checkpoints:
-        env["KUBESTUDY_CHECKPOINT_DIR"] = f"{CHECKPOINTS}/{folder}/fold-{run.fold}"
+        env["KUBESTUDY_CHECKPOINT_DIR"] = _checkpoints(study, trial.metadata.name, run.fold)
+        if trial.spec.inherits is not None:
+            env["KUBESTUDY_INHERIT_FROM"] = _checkpoints(study, trial.spec.inherits, run.fold)
     if study.spec.trial.outputs:
-        env["KUBESTUDY_OUTPUT_DIR"] = f"{OUTPUTS}/{folder}"
+        env["KUBESTUDY_OUTPUT_DIR"] = f"{OUTPUTS}/{study.metadata.uid}/{trial.metadata.name}"
     return env
 
 
-def _resource(resource: Resource) -> dict[str, str]:
-    return {
-        "KUBESTUDY_RESOURCE": resource.name,
-        "KUBESTUDY_RESOURCE_MAX": str(resource.max),
-        "KUBESTUDY_RUNGS": ",".join(map(str, levels(resource))),
-    }
+def _checkpoints(study: Study, trial: str, fold: int) -> str:
+    return f"{CHECKPOINTS}/{study.metadata.uid}/{trial}/fold-{fold}"
+
+
+def _resource(resource: Resource, until: int | None) -> dict[str, str]:
+    told = {"KUBESTUDY_RESOURCE": resource.name, "KUBESTUDY_RESOURCE_MAX": str(resource.max)}
+    if until is not None:
+        return {**told, "KUBESTUDY_RESOURCE_UNTIL": str(until)}
+    return {**told, "KUBESTUDY_RUNGS": ",".join(map(str, levels(resource)))}
 
 
 def _fold(cross_validation: CrossValidation, run: RunKey) -> dict[str, str]:
