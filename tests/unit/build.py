@@ -63,6 +63,8 @@ def trial(
     curve: list[dict[str, float]] | None = None,
     confirms: str | None = None,
     seed: int | None = None,
+    inherits: str | None = None,
+    until: int | None = None,
 ) -> Trial:
     """A Trial of the Study ``demo``, in a state, with a value of ``accuracy``."""
     status: dict[str, Any] = {}
@@ -87,6 +89,7 @@ def trial(
                 "study": of,
                 "index": index,
                 **({"confirms": confirms, "seed": seed} if confirms else {}),
+                **({"inherits": inherits, "until": until} if until else {}),
                 "parameters": parameters if parameters is not None else {"lr": 0.1, "size": "s"},
             },
             "status": status or None,

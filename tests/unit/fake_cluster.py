@@ -219,7 +219,15 @@ class FakeCluster:
             known = self._suggested.setdefault(index, trial.spec.parameters)
             if known != trial.spec.parameters:
                 raise BrokenPromise(f"trial {index} was suggested as {known} and now anew")
+            self._promise_checkpoint(trial)
         self._through("trials", name)
+
+    def _promise_checkpoint(self, trial: Trial) -> None:
+        if trial.spec.inherits is None or not self.hands_off:
+            return
+        parent = self.trials[trial.spec.inherits]
+        if parent.state != "Succeeded":
+            raise BrokenPromise(f"{trial.metadata.name} inherits from a trial that {parent.state}")
 
     def _start(self, run: Any) -> None:
         trial = self._cache["trials"].get(run.trial)
@@ -464,7 +472,8 @@ class FakeCluster:
     def delete_trial(self, name: str) -> None:
         self.hands_off = False
         self._finished.pop(self.trials[name].metadata.uid, None)
-        if self.study.spec.algorithm.type == "TPE" or self.study.spec.confirm is not None:
+        learns = self.study.spec.algorithm.type in ("TPE", "PBT")
+        if learns or self.study.spec.confirm is not None:
             # What it suggests for the same index now may have more to learn from; and where the
             # search has ended without it, its index may be another's that confirms the best.
             self._suggested.pop(self.trials[name].spec.index, None)

@@ -71,10 +71,11 @@ def readable(plan: Plan) -> dict[str, Any]:
 def action_text(action: Any) -> Any:
     match action:
         case CreateTrial(trial):
-            repeats = {"confirms": trial.spec.confirms, "seed": trial.spec.seed}
+            told = ("inherits", "until", "confirms", "seed")
+            more = {name: getattr(trial.spec, name) for name in told}
             return {
                 "createTrial": trial.metadata.name,
-                **({k: v for k, v in repeats.items() if v is not None}),
+                **({k: v for k, v in more.items() if v is not None}),
                 "parameters": trial.spec.parameters,
             }
         case StartRun(run):

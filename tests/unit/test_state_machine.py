@@ -86,7 +86,15 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
         budget.setdefault("maxTrials", draw(st.integers(3, 9)))
         if draw(st.booleans()):
             template["checkpoints"] = {"claimName": "c"}
-    if draw(st.integers(0, 3)) == 0:
+    elif draw(st.integers(0, 2)) == 0:
+        algorithm = {
+            "type": "PBT",
+            "settings": {"populationSize": draw(st.integers(2, 4)), "truncation": 0.5},
+            "resource": {"name": "epochs", "max": draw(st.integers(2, 3)), "eta": 2},
+        }
+        more = {}
+        template["checkpoints"] = {"claimName": "c"}
+    if algorithm["type"] != "PBT" and draw(st.integers(0, 3)) == 0:
         more["confirm"] = {"seeds": draw(st.integers(1, 3)), "top": draw(st.integers(1, 3))}
     return more | {
         "parameters": space,

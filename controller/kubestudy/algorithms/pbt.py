@@ -16,7 +16,7 @@ from kubestudy.algorithms.space import Dimension
 from kubestudy.api.parameters import Assignment, Value
 
 DRAWS = 100
-"""How often changes are drawn that keep the Study's constraints, before nothing is changed."""
+"""How often changes are drawn that keep the constraints and are new, before others will do."""
 
 
 class PBTSettings(GenerationSettings):
@@ -69,7 +69,10 @@ class PBT(Generations):
             return self._drawn(index)
         known = {n: self.space.dimension[n].parameter.typed(v) for n, v in model.assignment.items()}
         known = self.space.ordered(known)
-        return known if model.index == index - self.population else self._explored(known, rng)
+        if model.index == index - self.population:
+            return known
+        siblings = self.of(index // self.population, history)
+        return self._explored(known, [o.assignment for o in siblings if o.index < index], rng)
 
     def _drawn(self, index: int) -> Assignment:
         """A random point: of the first generation, or where none was of any use."""
@@ -103,13 +106,18 @@ class PBT(Generations):
         assert isinstance(self.settings, PBTSettings)
         return self.settings
 
-    def _explored(self, known: Assignment, rng: random.Random) -> Assignment:
-        """A point near another one; the same one where no such point keeps the constraints."""
+    def _explored(
+        self, known: Assignment, taken: Sequence[Assignment], rng: random.Random
+    ) -> Assignment:
+        """A point near another one, if possible none that is taken."""
+        found = known
         for _ in range(DRAWS):
             point = self.space.assign(lambda d: self._changed(d, known, rng))
             if self.space.broken_by(point) is None:
-                return point
-        return known
+                found = point
+                if found not in taken:
+                    break
+        return found
 
     def _changed(self, d: Dimension, known: Assignment, rng: random.Random) -> Value:
         settings = self._settings
