@@ -84,9 +84,7 @@ def test_a_generation_begins_when_the_one_before_has_ended(parallelism: int) -> 
             assert spec.inherits is not None
             assert machine.spec(spec.inherits).index // 4 == spec.index // 4 - 1
     assert machine.study.status
-    (end,) = [
-        c.reason for c in machine.study.status.conditions or () if is_true([c], "Complete")
-    ]
+    (end,) = [c.reason for c in machine.study.status.conditions or () if is_true([c], "Complete")]
     assert end == "GenerationsTrained"
     assert machine.study.status.progress == "12/12"
 

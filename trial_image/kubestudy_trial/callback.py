@@ -3,7 +3,8 @@
     trainer = Trainer(..., callbacks=[KubestudyCallback()])
 
 It reports each evaluation, ends the process when a number is not finite, and on SIGTERM writes a
-checkpoint (if the trainer saves any) and ends it with the exit code for that.
+checkpoint (if the trainer saves any) and ends it with the exit code for that. A trial that is for
+a part of a training ends there, with an evaluation and a checkpoint.
 """
 
 import logging
@@ -61,11 +62,16 @@ class KubestudyCallback(TrainerCallback):
             self._stop(args, state, control)
         elif control.should_evaluate:
             control.should_log = True
+        if self._is_over(state):
+            control.should_training_stop = True  # What ends the epoch as well.
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """The same at an epoch's end."""
+        """The same at an epoch's end; what another trial may go on from is measured and kept."""
+        if self._is_over(state):
+            control.should_evaluate |= self.evaluated_step != state.global_step
+            control.should_save = True
         self.on_step_end(args, state, control)
 
     def on_prediction_step(
@@ -129,6 +135,10 @@ class KubestudyCallback(TrainerCallback):
             if matters and not math.isfinite(value):
                 where = f"step {state.global_step}"
                 _end(Diverged(f"{name} is {value} at {where}: the training has diverged"))
+
+    def _is_over(self, state: TrainerState) -> bool:
+        part = default_reporter().environment.part
+        return part is not None and part.is_over(state.epoch, state.global_step)
 
     def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         control.should_training_stop = True

@@ -23,12 +23,27 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The part of a training that a trial is for: it ends at so many epochs or steps of all."""
+
+    resource: str
+    until: int
+
+    def is_over(self, epoch: float | None, step: int) -> bool:
+        """Whether the training has come to its end."""
+        reached = (epoch or 0.0) if "epoch" in self.resource else step
+        return reached > self.until - 1e-6  # An epoch's number is a quotient of steps.
+
+
+@dataclass(frozen=True)
 class Environment:
     """The variables of the trial contract, typed. Every one may be absent."""
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     trial: str = ""
     fold: Fold | None = None
+    part: Part | None = None
+    inherit_from: Path | None = None
     checkpoint_dir: Path | None = None
     output_dir: Path | None = None
     metrics_port: int = 0
@@ -52,6 +67,8 @@ class Environment:
             parameters=_parameters(env),
             trial=env.get("KUBESTUDY_TRIAL", ""),
             fold=_fold(env),
+            part=_part(env),
+            inherit_from=_path(env, "KUBESTUDY_INHERIT_FROM"),
             checkpoint_dir=_path(env, "KUBESTUDY_CHECKPOINT_DIR"),
             output_dir=_path(env, "KUBESTUDY_OUTPUT_DIR"),
             metrics_port=_integer(env, "KUBESTUDY_METRICS_PORT", 0),
@@ -109,6 +126,18 @@ def _fold(env: Mapping[str, str]) -> Fold | None:
             "folds are at least 2 and counted from 0"
         )
     return fold
+
+
+def _part(env: Mapping[str, str]) -> Part | None:
+    if not env.get("KUBESTUDY_RESOURCE_UNTIL"):
+        return None
+    resource = env.get("KUBESTUDY_RESOURCE", "")
+    if resource not in ("num_train_epochs", "max_steps"):
+        raise InvalidArgument(
+            f"a training cannot be ended at a {resource or 'resource'}: "
+            "algorithm.resource.name must be num_train_epochs or max_steps"
+        )
+    return Part(resource, _integer(env, "KUBESTUDY_RESOURCE_UNTIL", 0))
 
 
 def _termination_log(env: Mapping[str, str]) -> Path | None:

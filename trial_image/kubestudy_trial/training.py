@@ -35,6 +35,8 @@ def train(argv: Sequence[str]) -> None:
     import transformers
     from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, set_seed
 
+    from kubestudy_trial.inheritance import Heir, inherited
+
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -62,9 +64,12 @@ def train(argv: Sequence[str]) -> None:
         if checkpoint is not None:
             _log.info("going on from %s", checkpoint.path)
             wanted["eval_on_start"] = checkpoint.is_evaluation_due
+            part = environment.part
+            if part is not None and part.is_over(checkpoint.epoch, checkpoint.step):
+                wanted[part.resource] = part.until  # Nothing is left to train.
         settings = _training_arguments(wanted, folder, is_kept, torch.cuda.is_available())
         set_seed(settings.seed)
-        trainer = Trainer(
+        trainer = (Heir if environment.inherit_from is not None else Trainer)(
             model=model.load_model(options, config, changed),
             args=settings,
             train_dataset=data.tokenize(corpus.train, tokenizer, length),
@@ -74,7 +79,13 @@ def train(argv: Sequence[str]) -> None:
             compute_metrics=_scores(options, corpus),
         )
         trainer.remove_callback(PrinterCallback)  # Its dictionaries are what we report as JSON.
-        _run(trainer, str(checkpoint.path) if checkpoint else wanted.get("resume_from_checkpoint"))
+        with contextlib.ExitStack() as during_training:
+            if checkpoint is None and environment.inherit_from is not None:
+                checkpoint = during_training.enter_context(inherited(trainer, environment))
+            _run(
+                trainer,
+                str(checkpoint.path) if checkpoint else wanted.get("resume_from_checkpoint"),
+            )
         if corpus.test is not None:
             trainer.evaluate(
                 data.tokenize(corpus.test, tokenizer, length), metric_key_prefix="test"
