@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
+from kubestudy.algorithms import find
+from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import MetricValue, Resource, Study
+from kubestudy.api.study import MetricValue, Study, StudySpec
 from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import (
     aims,
@@ -74,7 +76,7 @@ def _study(study: Study, place: str) -> Iterator[str]:
         ("Where", place),
         ("State", f"{state(study_state(study))}: {study_story(study)}"),
         ("Algorithm", f"{spec.algorithm.type}{seed}"),
-        *([("Resource", _resource(spec.algorithm.resource))] if spec.algorithm.resource else []),
+        *([("Resource", _resource(spec))] if spec.algorithm.resource else []),
         ("Objective", aims(study)),
         *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
         *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
@@ -117,6 +119,8 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
         ("State", story),
         ("Duration", duration(trial)),
         *([("Confirms", again)] if (again := confirms_text(trial)) else []),
+        *([("Inherits", trial.spec.inherits)] if trial.spec.inherits else []),
+        *([("Until", _until(study, trial.spec.until))] if trial.spec.until else []),
         *([("Rank", str(rank))] if rank is not None else []),
         *([("Feasible", known)] if (known := feasibility(trial)) else []),
     )
@@ -162,9 +166,18 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
         yield columns(rows, indent="  ")
 
 
-def _resource(resource: Resource) -> str:
+def _resource(spec: StudySpec) -> str:
+    resource, kind = spec.algorithm.resource, find(spec.algorithm.type)
+    assert resource is not None
+    if kind is not None and issubclass(kind, Generations):
+        return f"{resource.name}, up to {resource.max}, {resource.min} in each generation"
     rungs = ", ".join(map(str, levels(resource)))
     return f"{resource.name}, one in {resource.eta} goes on at each of {rungs}"
+
+
+def _until(study: Study, until: int) -> str:
+    resource = study.spec.algorithm.resource
+    return f"{resource.name} {until} of {resource.max}" if resource else str(until)
 
 
 def _values(values: Sequence[MetricValue]) -> list[list[str]]:

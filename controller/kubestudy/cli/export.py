@@ -38,8 +38,9 @@ def export(study: str, output: str, where: Where) -> None:
 
     With cross-validation also std.NAME and folds.FOLD.NAME; objectives.NAME is their mean. With
     constraints, constraints.NAME. With confirm, confirms (the trial that is run again; such a row
-    has no rank) and seed. With several objectives, hypervolume: that of all trials which
-    have ended up to this one, from the reference point of status.hypervolume.
+    has no rank) and seed. With PBT, inherits (the trial whose last checkpoint it goes on from) and
+    until (how much of the resource is spent at its end). With several objectives, hypervolume: that
+    of all trials which have ended up to this one, from the reference point of status.hypervolume.
 
     \b
       kubestudy export mrpc > mrpc.csv
@@ -74,6 +75,8 @@ _SECTIONS = (
     "index",
     "confirms",
     "seed",
+    "inherits",
+    "until",
     "state",
     "reason",
     "rank",
@@ -108,6 +111,7 @@ def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
         "trial": trial.metadata.name,
         "index": trial.spec.index,
         **(_confirms(trial) if study.spec.confirm else {}),
+        **(_inherits(trial) if trial.spec.until is not None else {}),
         "state": trial.state,
         "reason": reason(trial)[0],
         "rank": rank,
@@ -127,6 +131,10 @@ def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
 
 def _confirms(trial: Trial) -> dict[str, Any]:
     return {"confirms": trial.spec.confirms, "seed": trial.spec.seed}
+
+
+def _inherits(trial: Trial) -> dict[str, Any]:
+    return {"inherits": trial.spec.inherits, "until": trial.spec.until}
 
 
 def _of_folds(status: TrialStatus) -> dict[str, float | None]:
