@@ -593,7 +593,7 @@ class StudySpec(ApiModel):
     early_stopping: EarlyStopping | None = Field(
         default=None,
         description="Stops running trials that are not worth finishing, by the first objective; not"
-        " together with an algorithm that has rungs. See docs/early-stopping.md.",
+        " together with an algorithm that has rungs or generations. See docs/early-stopping.md.",
     )
     cross_validation: CrossValidation | None = Field(
         default=None, description="Evaluates each trial on several splits."
