@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import Trainer
+from transformers.optimization import GreedyLR
 
 from kubestudy_trial import checkpoints
 from kubestudy_trial.checkpoints import STATE, Checkpoint
@@ -42,12 +44,8 @@ class Heir(Trainer):
 
     def _catch_up(self) -> None:
         """Bring the fresh schedule to the step where the checkpoint was written."""
-        from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-        from transformers.optimization import GreedyLR
-
         if isinstance(self.lr_scheduler, ReduceLROnPlateau | GreedyLR):
             return  # They follow a metric, which is as new to them as the learning rate.
-        assert isinstance(self.lr_scheduler, LRScheduler)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # No step of the optimizer came before these.
             for _ in range(self.state.global_step):

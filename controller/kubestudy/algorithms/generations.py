@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -81,9 +82,13 @@ class Generations(SearchAlgorithm):
         return len(ended) == self.population
 
     def of(self, generation: int, history: Sequence[Observed]) -> list[Observed]:
-        """The trials of a generation."""
-        start = generation * self.population
-        return [o for o in history if start <= o.index < start + self.population]
+        """The trials of a generation, as far as there are any."""
+        first = generation * self.population
+        start, end = (
+            bisect_left(history, index, key=lambda o: o.index)
+            for index in (first, first + self.population)
+        )
+        return list(history[start:end])
 
     @abstractmethod
     def parent(self, index: int, history: Sequence[Observed]) -> int | None:
