@@ -88,6 +88,8 @@ def test_a_person_sees_where_a_trial_comes_from(toy: Shell) -> None:
     assert "epochs, up to 16, 2 in each generation" in told
     assert "GenerationsTrained" in told
     assert "all 16 trials of the generations were started" in told
+    (row,) = (line for line in toy("get", "toy").out.splitlines() if "toy-15 " in line)
+    assert "16/16" in row
     told = toy("describe", "toy-15").out
     assert "Inherits:" in told
     assert "epochs 16 of 16" in told

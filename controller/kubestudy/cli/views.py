@@ -170,7 +170,8 @@ def trial_rows(
         if spec.constraints:
             values.append(feasibility(t) or NONE)
         if resource := spec.algorithm.resource:
-            values.append(f"{rungs[-1].resource if rungs else 0}/{resource.max}")
+            reached = rungs[-1].resource if rungs else 0
+            values.append(f"{t.spec.until or reached}/{resource.max}")
         word = state(t.state)
         if t.state in (FAILED, STOPPED, PENDING) and (cause := reason(t)[0]) not in ("", t.state):
             word += f" ({cause})"
