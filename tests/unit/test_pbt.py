@@ -27,7 +27,7 @@ SPACE = [
 CHECKPOINTS = {"image": "train:1", "checkpoints": {"claimName": "c"}}
 
 
-def pbt(generations: int = 3, parallelism: int = 3, **spec: Any) -> Study:
+def pbt(generations: int = 3, parallelism: int = 3, accepted: bool = True, **spec: Any) -> Study:
     settings = {"populationSize": 4, "fixed": ["layers"]}
     algorithm = {
         "type": "PBT",
@@ -37,7 +37,7 @@ def pbt(generations: int = 3, parallelism: int = 3, **spec: Any) -> Study:
     }
     defaults = {"parameters": SPACE, "trial": CHECKPOINTS, "budget": {"parallelism": parallelism}}
     study = build.study(algorithm=algorithm, **defaults | spec)
-    assert problems(study) == []
+    assert not accepted or problems(study) == []
     return study
 
 
@@ -162,6 +162,33 @@ def test_the_last_generation_gets_what_is_left() -> None:
     made = algorithm(resource=Resource(name="steps", min=40, max=130))
     assert [made.until(i) for i in (0, 3, 4, 8, 12, 15)] == [40, 40, 80, 120, 130, 130]
     assert made.trials == 16
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"trial": {"image": "train:1"}}, "trial.checkpoints"),
+        ({"crossValidation": {"folds": 3}}, "crossValidation"),
+        ({"confirm": {"seeds": 2}}, "confirm"),
+        ({"warmStart": {"studies": ["other"]}}, "warmStart"),
+        ({"earlyStopping": {"type": "Median"}}, "earlyStopping"),
+        (
+            {"initialTrials": [{"lr": r} for r in (1e-2, 2e-2, 3e-2, 4e-2, 5e-2)]},
+            "initialTrials[4]",
+        ),
+        ({"settings": {"fixed": ["layers", "heads"]}}, "algorithm.settings.fixed[1]"),
+        ({"settings": {"populationSize": 1}}, "algorithm.settings.populationSize"),
+        (
+            {"settings": {"perturbationFactors": [0, 1.2]}},
+            "algorithm.settings.perturbationFactors.0",
+        ),
+        ({"generations": 30_000, "budget": {"maxTrials": 9}}, "algorithm.resource"),
+    ],
+    ids=lambda p: p if isinstance(p, str) else "",
+)
+def test_what_makes_no_sense_is_refused_by_its_field(wrong: dict[str, Any], field: str) -> None:
+    found = [e.field for e in problems(pbt(accepted=False, **wrong))]
+    assert found == [f"spec.{field}"]
 
 
 # The algorithm alone.
