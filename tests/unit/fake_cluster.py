@@ -228,6 +228,10 @@ class FakeCluster:
         parent = self.trials[trial.spec.inherits]
         if parent.state != "Succeeded":
             raise BrokenPromise(f"{trial.metadata.name} inherits from a trial that {parent.state}")
+        until = trial.spec.until or 0
+        early = [t for t in self.trials.values() if (t.spec.until or 0) < until and not t.finished]
+        if early:
+            raise BrokenPromise(f"{trial.metadata.name} does not wait for the generation before")
 
     def _start(self, run: Any) -> None:
         trial = self._cache["trials"].get(run.trial)
