@@ -93,3 +93,6 @@ def test_a_person_sees_where_a_trial_comes_from(toy: Shell) -> None:
     told = toy("describe", "toy-15").out
     assert "Inherits:" in told
     assert "epochs 16 of 16" in told
+    _, lineage = told.split("Lineage:")
+    reached = [line.split()[3] for line in lineage.splitlines()[2:10]]
+    assert reached == [f"{2 * (g + 1)}/16" for g in range(8)], "one trial of each generation"

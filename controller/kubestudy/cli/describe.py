@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import click
 
@@ -26,7 +27,16 @@ from kubestudy.cli.outcomes import (
 )
 from kubestudy.cli.source import Told, Where, study_or_trial, where_options
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
-from kubestudy.cli.views import arguments, counts, duration, in_order, study_state, study_story, why
+from kubestudy.cli.views import (
+    arguments,
+    counts,
+    duration,
+    in_order,
+    study_state,
+    study_story,
+    trial_rows,
+    why,
+)
 
 _EVENTS = 20
 
@@ -44,9 +54,11 @@ def describe(name: str, where: Where) -> None:
     source = where.source(name)
     study, trial = study_or_trial(source, name)
     place, told = source.where(study), source.events(study, trial)
+    lines: Iterator[str]
     if trial:
-        place_of = ranks_of(study, source.trials(study)).get(trial.metadata.name)
-        lines = _trial(study, trial, place, place_of)
+        trials = source.trials(study)
+        place_of = ranks_of(study, trials).get(trial.metadata.name)
+        lines = chain(_trial(study, trial, place, place_of), _lineage(study, trial, trials))
     else:
         lines = _study(study, place)
     status = (trial or study).status
@@ -164,6 +176,17 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
             for r in status.runs
         ]
         yield columns(rows, indent="  ")
+
+
+def _lineage(study: Study, trial: Trial, trials: Sequence[Trial]) -> Iterator[str]:
+    """With PBT: the trials that led to this one, the first of them first."""
+    of = {t.metadata.name: t for t in trials}
+    line = [trial]
+    while (parent := of.get(line[0].spec.inherits or "")) is not None:
+        line.insert(0, parent)
+    if len(line) > 1:
+        yield "Lineage:"
+        yield columns(trial_rows(study, line), indent="  ")
 
 
 def _resource(spec: StudySpec) -> str:
