@@ -14,10 +14,8 @@ def load(folder: Path, rows: list[dict[str, object]], **options: object) -> data
     """Load rows as both the training and the validation data, which needs no splitting."""
     path = folder / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return data.load(
-        Options(train_file=str(path), validation_file=str(path), **options),  # type: ignore[arg-type]
-        None,
-    )
+    given = Options(train_file=str(path), validation_file=str(path), **options)  # type: ignore[arg-type]
+    return data.split(data.load(given), given, None)
 
 
 def test_labels_are_numbered_in_their_order(tmp_path: Path) -> None:

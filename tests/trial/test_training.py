@@ -79,15 +79,15 @@ def test_steps_evaluate_where_they_should(trial: Trial) -> None:
 
 def test_without_validation_data_some_is_held_out(data: Path) -> None:
     from kubestudy_trial.arguments import Options
-    from kubestudy_trial.data import load
+    from kubestudy_trial.data import load, split
 
     options = Options(train_file=str(data / "bbc" / "train.csv"), validation_fraction=0.25)
-    corpus = load(options, None)
+    corpus = split(load(options), options, None)
     assert corpus.validation is not None
     assert [corpus.validation.labels.count(label) for label in range(5)] == [20] * 5
     assert len(corpus.train) == 300
     assert not set(corpus.train.texts) & set(corpus.validation.texts)
-    assert load(options, None) == corpus
+    assert split(load(options), options, None) == corpus
 
 
 def test_a_fold_is_evaluated_on_what_it_holds_out(trial: Trial, data: Path) -> None:
@@ -98,14 +98,14 @@ def test_a_fold_is_evaluated_on_what_it_holds_out(trial: Trial, data: Path) -> N
     assert ended.code == 0
     assert ended.reports[-1]["step"] == math.ceil(300 / 16)  # 3 of 4 parts of 400 rows.
     from kubestudy_trial.arguments import Options
-    from kubestudy_trial.data import load
+    from kubestudy_trial.data import load, split
     from kubestudy_trial.environment import Fold
 
     files = data / "bbc"
     options = Options(
         train_file=str(files / "train.csv"), validation_file=str(files / "validation.csv")
     )
-    parts = [load(options, Fold(index, 4, 3)).validation for index in range(4)]
+    parts = [split(load(options), options, Fold(i, 4, 3)).validation for i in range(4)]
     texts = [text for part in parts if part is not None for text in part.texts]
     with (files / "train.csv").open() as file:
         assert sorted(texts) == sorted(row["text"] for row in csv.DictReader(file))
@@ -166,7 +166,7 @@ def test_a_data_set_of_the_hub_cannot_be_had_offline(monkeypatch: pytest.MonkeyP
     from kubestudy_trial.failures import DataUnavailable
 
     with pytest.raises(DataUnavailable, match=r"nyu-mll/glue \(mrpc\).*--train_file"):
-        load(Options(task="mrpc"), None)
+        load(Options(task="mrpc"))
 
 
 def test_splits_of_the_hub_are_used_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_splits_of_the_hub_are_used_by_their_names(monkeypatch: pytest.MonkeyPat
         )
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    corpus = load(Options(task="mnli"), None)
+    corpus = load(Options(task="mnli"))
     assert asked == [("nyu-mll/glue", "mnli")]
     assert corpus.names == ("entailment", "neutral", "contradiction")
     assert list(corpus.train.labels) == [2, 0, 1]
@@ -204,9 +204,9 @@ def test_splits_of_the_hub_are_used_by_their_names(monkeypatch: pytest.MonkeyPat
     from kubestudy_trial.failures import InvalidArgument
 
     with pytest.raises(InvalidArgument, match="has no split dev, but train, validation_matched"):
-        load(Options(task="mnli", validation_split="dev"), None)
+        load(Options(task="mnli", validation_split="dev"))
     with pytest.raises(InvalidArgument, match="no label"):
-        load(Options(task="mnli", test_split="test_matched"), None)
+        load(Options(task="mnli", test_split="test_matched"))
 
 
 def test_the_model_that_is_kept_says_the_same(trial: Trial, data: Path, tmp_path: Path) -> None:

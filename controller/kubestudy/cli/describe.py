@@ -9,7 +9,7 @@ import click
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import MetricValue, Resource, Study
+from kubestudy.api.study import CrossValidation, FoldExecution, MetricValue, Resource, Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import (
     aims,
@@ -77,7 +77,7 @@ def _study(study: Study, place: str) -> Iterator[str]:
         *([("Resource", _resource(spec.algorithm.resource))] if spec.algorithm.resource else []),
         ("Objective", aims(study)),
         *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
-        *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
+        *([("Folds", _validation(validation))] if validation else []),
         *([("Confirm", confirm_text(spec.confirm))] if spec.confirm else []),
         ("Budget", ", ".join(limits)),
         ("Trial", f"{command}, {trial.gpus} GPUs" if trial.gpus else command),
@@ -145,6 +145,10 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
             for m in status.metrics
         ]
         yield columns(rows, indent="  ")
+    if status and status.folds and study.spec.one_pod:
+        yield "Folds:"
+        rows = [[str(fold), metrics_text(gave.objectives)] for fold, gave in status.folds.items()]
+        yield columns([["FOLD", "OBJECTIVES"], *rows], indent="  ")
     if status and status.runs:
         yield "Runs:"
         rows = [["RUN", "OUTCOME", "REASON", "OBJECTIVES", "NODE", "DURATION"]]
@@ -160,6 +164,11 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
             for r in status.runs
         ]
         yield columns(rows, indent="  ")
+
+
+def _validation(validation: CrossValidation) -> str:
+    where = " in one pod" if validation.execution == FoldExecution.ONE_POD else ""
+    return f"{validation.folds}{where}, discard {validation.discard}"
 
 
 def _resource(resource: Resource) -> str:
