@@ -94,4 +94,4 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path, row, options, words
 )
 def test_one_source_of_data_is_needed(options: dict[str, str], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        data.load(Options(**options), None)  # type: ignore[arg-type]
+        data.load(Options(**options))  # type: ignore[arg-type]

@@ -111,6 +111,28 @@ def test_a_fold_is_evaluated_on_what_it_holds_out(trial: Trial, data: Path) -> N
         assert sorted(texts) == sorted(row["text"] for row in csv.DictReader(file))
 
 
+def test_all_folds_in_one_process_are_as_each_in_its_own(trial: Trial, tmp_path: Path) -> None:
+    splits = {"KUBESTUDY_FOLDS": "3", "KUBESTUDY_FOLD_SEED": "3"}
+    given = ("--num_train_epochs=1", "--max_train_samples=32")
+    kept = {"KUBESTUDY_CHECKPOINT_DIR": str(tmp_path / "study-1")}
+    together = trial(*given, **splits, **kept, KUBESTUDY_FOLD="0,1,2")
+    assert together.code == 0
+    assert [(r["fold"], r.get("final", False)) for r in together.reports] == [
+        (fold, final) for fold in range(3) for final in (False, True)
+    ]
+    assert [r["seq"] for r in together.reports] == list(range(6))
+    losses = [r["eval_loss"] for r in together.reports if r.get("final")]
+    alone = trial(*given, **splits, KUBESTUDY_CHECKPOINT_DIR="", KUBESTUDY_FOLD="1")
+    assert alone.reports[-1]["eval_loss"] == pytest.approx(losses[1], rel=1e-6)
+    assert alone.reports[-1]["fold"] == 1
+    assert len(set(losses)) == 3
+
+    # A run after that goes on from the checkpoints of the fold that it is given.
+    again = trial(*given, **splits, **kept, KUBESTUDY_FOLD="2")
+    assert f"going on from {tmp_path / 'study-1' / 'fold-2'}/checkpoint-2" in again.log
+    assert again.reports[-1]["eval_loss"] == pytest.approx(losses[2], rel=1e-6)
+
+
 def test_divergence_is_found_and_named(trial: Trial) -> None:
     ended = trial("--learning_rate=1e9")
     assert ended.code == 65
