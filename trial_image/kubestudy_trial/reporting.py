@@ -76,6 +76,7 @@ class Reporter:
         self._reports = 0
         self._step: int | None = None
         self._fold: int | None = None
+        self._fold_count = environment.folds[0].count if environment.folds else 0
         self._series: dict[str, Series] = {}
         self._of_folds: dict[str, dict[int, Series]] = {}
         self._gauges = _Gauges.serve(environment.metrics_port) if environment.is_leader else None
@@ -108,10 +109,10 @@ class Reporter:
         with self._lock:
             # First of all, so that a signal in the middle of this concludes with these values.
             self._step = self._step if step is None else step
+            self._fold = self._fold if fold is None else fold
             for name, value in values.items():
                 self._series.setdefault(name, Series(value, step)).add(value, step)
-                if fold is not None:
-                    self._fold = fold
+                if fold is not None and 0 <= fold < self._fold_count:
                     of_metric = self._of_folds.setdefault(name, {})
                     of_metric.setdefault(fold, Series(value, step)).add(value, step)
             for last, part in _parts(values):

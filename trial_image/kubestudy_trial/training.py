@@ -61,14 +61,12 @@ def train(argv: Sequence[str]) -> None:
         corpus = data.split(whole, options, fold)
         assert corpus.validation is not None
         with _checkpoint_folder(options, environment, fold) as (folder, is_kept):
-            of_checkpoint: dict[str, Any] = {}
+            own = dict(wanted)
             checkpoint = checkpoints.newest(folder) if is_kept else None
             if checkpoint is not None:
                 _log.info("going on from %s", checkpoint.path)
-                of_checkpoint["eval_on_start"] = checkpoint.is_evaluation_due
-            settings = _training_arguments(
-                {**wanted, **of_checkpoint}, folder, is_kept, torch.cuda.is_available()
-            )
+                own["eval_on_start"] = checkpoint.is_evaluation_due
+            settings = _training_arguments(own, folder, is_kept, torch.cuda.is_available())
             set_seed(settings.seed)
             trainer = Trainer(
                 model=model.load_model(options, config, changed),

@@ -73,7 +73,7 @@ class Verdict:
 
 
 def judge(
-    run: RunFacts, report: RunReport, wanted: list[str], folds: Sequence[int] = ()
+    run: RunFacts, report: RunReport, wanted: list[str], folds: Sequence[int] | None = None
 ) -> Verdict:
     """Says what became of a run that has ended and whose report is complete.
 
@@ -81,7 +81,7 @@ def judge(
         run: What is seen of it.
         report: All that it reported.
         wanted: The metrics that it owes.
-        folds: The folds that it owes them of, where one pod trains all.
+        folds: The folds that it owes them of, where one pod trains all; else None.
     """
     if report.not_finite is not None:
         name, value, step = report.not_finite
@@ -93,7 +93,9 @@ def judge(
         if not message and run.exit_code is not None:
             message = f"the container ended with exit code {run.exit_code}"
         return bad(reason, message)
-    missing = _missing_of_folds(report, wanted, folds) if folds else _missing(report, wanted)
+    missing = [m for m in wanted if m not in report.metrics]
+    if folds is not None:
+        missing = _missing_of_folds(report, wanted, folds)
     if missing and report.problem:
         return bad("LogLost", f"{', '.join(missing)} may have been reported, but {report.problem}")
     if missing:
@@ -107,10 +109,6 @@ def judge(
             f"the trial ended without reporting {', '.join(missing)} (metrics seen: {seen}){hint}",
         )
     return Verdict("Completed")
-
-
-def _missing(report: RunReport, wanted: Sequence[str]) -> list[str]:
-    return [m for m in wanted if m not in report.metrics]
 
 
 def _missing_of_folds(report: RunReport, wanted: Sequence[str], folds: Sequence[int]) -> list[str]:

@@ -156,7 +156,9 @@ def follow_run(
         progress.report = RunReport(complete=True, problem=lost_log)
     report = progress.report
     if report is not None and report.complete:
-        verdict = judge(facts, report, spec.owed, folds_left(stored, spec) if spec.one_pod else ())
+        verdict = judge(
+            facts, report, spec.owed, folds_left(stored, spec) if spec.one_pod else None
+        )
         verdict = _last_fold_done(verdict, stored, report, spec)
         _close(progress, facts, verdict, last, gpus, now)
         if verdict.remedy is None and progress.record is not None and not spec.one_pod:
