@@ -1,4 +1,4 @@
-"""All folds of a trial in one pod: those that are done are kept, and the hopeless trial is stopped."""
+"""All folds of a trial in one pod: done ones are kept, and a hopeless trial is stopped."""
 
 from __future__ import annotations
 
