@@ -12,6 +12,8 @@ from kubestudy.api.meta import ConditionStatus
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.acceptance import problems
+from kubestudy.core.facts import Observation
+from kubestudy.sources.log_lines import LineReader
 from tests.unit import build
 from tests.unit.fake_cluster import FakeCluster, Object, variables
 
@@ -263,6 +265,24 @@ def test_patience_which_ends_single_folds_is_refused() -> None:
     (error,) = problems(in_one_pod(earlyStopping={"type": "Patience"}))
     assert error.field == "spec.earlyStopping.type"
     assert "crossValidation.execution OnePod" in error.message
+
+
+FOLD_IN_REGEX = r"fold (?P<fold>\d+) has (?P<value>[\d.]+)"
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ({}, '{"accuracy": 0.5, "fold": 2}'),
+        ({"formats": ["TrainerLog", "Json"]}, "{'accuracy': 0.5, 'fold': 2}"),
+        ({"formats": ["KeyValue"]}, "accuracy=0.5 fold=2"),
+        ({"formats": ["Regex"], "regex": FOLD_IN_REGEX}, "fold 2 has 0.5"),
+    ],
+)
+def test_each_format_may_tell_the_fold(source: dict[str, Any], line: str) -> None:
+    study = in_one_pod(metrics=[{"type": "Logs"} | source])
+    assert problems(study) == []
+    assert LineReader(study.spec).read(line) == Observation({"accuracy": 0.5}, fold=2)
 
 
 def test_the_gpus_are_counted_once() -> None:
