@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubestudy.runtime.client import JOBS, PODS, TRIALS
+from kubestudy.runtime.client import JOBS, PODS, TRIALS, Object
 from tests.support.controller_process import ControllerProcess
 from tests.support.kubectl import (
     Namespace,
@@ -75,6 +75,34 @@ def test_parallelism_is_kept(namespace: Namespace) -> None:
         (active.discard if over else active.add)(pod["metadata"]["uid"])
         most = max(most, len(active))
     assert most == 3
+
+
+def test_the_folds_of_one_pod_come_with_its_termination_message(namespace: Namespace) -> None:
+    values = {fold: 0.5 + fold / 128 for fold in range(20)}
+
+    def cut_off_in_its_13th_fold(_: object, attempt: int) -> Ending:
+        if attempt == 0:
+            return Ending(exit_code=75, folds={f: v for f, v in values.items() if f <= 12})
+        return Ending(folds={f: v for f, v in values.items() if f >= 12})
+
+    validation = {"folds": 20, "execution": "OnePod"}
+    with Kubelet(namespace, cut_off_in_its_13th_fold), Recorder(namespace, JOBS) as jobs:
+        namespace.apply(study("folds", {"x": [1]}, crossValidation=validation))
+        done = namespace.wait_for_end("folds")
+    assert [variables(job)["KUBESTUDY_FOLD"] for job in jobs.made.values()] == [
+        ",".join(map(str, range(20))),
+        ",".join(map(str, range(12, 20))),
+    ]
+    (objective,) = done["status"]["best"]["objectives"]
+    assert objective["value"] == pytest.approx(sum(values.values()) / 20)
+    (trial,) = namespace.trials("folds")
+    assert [len(run["folds"]) for run in trial["status"]["runs"]] == [12, 8]
+
+
+def variables(job: Object) -> dict[str, str]:
+    """The environment of a Job's container."""
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {e["name"]: e.get("value", "") for e in env}
 
 
 def test_max_trials_is_edited_while_it_runs_and_after(namespace: Namespace) -> None:

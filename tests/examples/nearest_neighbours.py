@@ -1,10 +1,11 @@
-"""A scikit-learn model as a trial, a fold at a time; with `--reference`, the whole GridSearchCV."""
+"""A scikit-learn model as a trial, fold by fold; with `--reference`, the whole GridSearchCV."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from sklearn.datasets import load_breast_cancer
@@ -24,16 +25,18 @@ def splits(folds: int, seed: int) -> StratifiedKFold:
     return StratifiedKFold(folds, shuffle=True, random_state=seed)
 
 
-def fold_of_a_trial(environment: dict[str, str]) -> float:
+def folds_of_a_trial(environment: dict[str, str]) -> Iterator[tuple[int, float]]:
     from sklearn.metrics import get_scorer
 
     assert environment["KUBESTUDY_FOLD_STRATIFIED"] == "true"
     x, y = load_breast_cancer(return_X_y=True)
     folds = splits(int(environment["KUBESTUDY_FOLDS"]), int(environment["KUBESTUDY_FOLD_SEED"]))
-    train, test = list(folds.split(x, y))[int(environment["KUBESTUDY_FOLD"])]
-    model = KNeighborsClassifier(**json.loads(environment["KUBESTUDY_PARAMETERS"]))
-    model.fit(x[train], y[train])
-    return float(get_scorer(SCORING)(model, x[test], y[test]))
+    parts = list(folds.split(x, y))
+    for fold in map(int, environment["KUBESTUDY_FOLD"].split(",")):
+        train, test = parts[fold]
+        model = KNeighborsClassifier(**json.loads(environment["KUBESTUDY_PARAMETERS"]))
+        model.fit(x[train], y[train])
+        yield fold, float(get_scorer(SCORING)(model, x[test], y[test]))
 
 
 def reference(folds: int, seed: int) -> list[dict[str, Any]]:
@@ -60,4 +63,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "--reference":
         print(json.dumps(reference(folds=int(sys.argv[2]), seed=int(sys.argv[3]))))
     else:
-        print(json.dumps({SCORING: fold_of_a_trial(dict(os.environ))}), flush=True)
+        for fold, score in folds_of_a_trial(dict(os.environ)):
+            print(json.dumps({SCORING: score, "fold": fold}), flush=True)

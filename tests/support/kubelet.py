@@ -26,6 +26,8 @@ class Ending:
         exit_code: Its exit code.
         reason: What the kubelet says of it.
         disrupted: Whether the cluster takes the pod away.
+        folds: What it reports of folds, where it trains several; the last of them is the one it is
+            at when it ends.
     """
 
     accuracy: float | None = None
@@ -33,9 +35,14 @@ class Ending:
     exit_code: int = 0
     reason: str | None = None
     disrupted: bool = False
+    folds: Mapping[int, float] | None = None
 
     def message(self) -> str:
         """The termination message."""
+        if self.folds is not None:
+            values = [self.folds.get(fold) for fold in range(max(self.folds) + 1)]
+            at = {"seq": len(self.folds) - 1, "fold": max(self.folds)}
+            return json.dumps(at | {"metrics": {}, "folds": {"accuracy": values}})
         if self.accuracy is None:
             return ""
         track = {"latest": self.accuracy, "min": self.accuracy, "max": self.accuracy, "step": 1}

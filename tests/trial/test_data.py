@@ -14,10 +14,8 @@ def load(folder: Path, rows: list[dict[str, object]], **options: object) -> data
     """Load rows as both the training and the validation data, which needs no splitting."""
     path = folder / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return data.load(
-        Options(train_file=str(path), validation_file=str(path), **options),  # type: ignore[arg-type]
-        None,
-    )
+    given = Options(train_file=str(path), validation_file=str(path), **options)  # type: ignore[arg-type]
+    return data.split(data.load(given), given, None)
 
 
 def test_labels_are_numbered_in_their_order(tmp_path: Path) -> None:
@@ -96,4 +94,4 @@ def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path, row, options, words
 )
 def test_one_source_of_data_is_needed(options: dict[str, str], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        data.load(Options(**options), None)  # type: ignore[arg-type]
+        data.load(Options(**options))  # type: ignore[arg-type]

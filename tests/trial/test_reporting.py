@@ -33,6 +33,21 @@ def test_a_report_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> Non
     assert shown == {"seq": 0, "step": 40, "epoch": 1, "eval_accuracy": 0.81, "eval_f1": 1}
 
 
+def test_a_report_names_its_fold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBESTUDY_FOLDS", "3")
+    monkeypatch.setenv("KUBESTUDY_FOLD", "1,2")
+    reporter = Reporter(Environment.read())
+    reporter.report(accuracy=0.1, fold=1)
+    reporter.report(accuracy=0.2, fold=2, final=True)
+    reporter.report(accuracy=0.3)
+    monkeypatch.setenv("KUBESTUDY_FOLD", "2")
+    Reporter(Environment.read()).report(accuracy=0.4)
+    shown = lines(capsys.readouterr().out)
+    assert [r.get("fold") for r in shown] == [1, 2, None, 2]
+
+
 def test_seq_grows_by_one_and_only_the_last_is_final(capsys: pytest.CaptureFixture[str]) -> None:
     report(accuracy=0.1)
     report(accuracy=0.2)

@@ -21,7 +21,21 @@ def test_the_fold() -> None:
         "KUBESTUDY_FOLD_SEED": "7",
         "KUBESTUDY_FOLD_STRATIFIED": "false",
     }
-    assert Environment.read(variables).fold == Fold(2, 3, 7, False)
+    assert Environment.read(variables).folds == (Fold(2, 3, 7, False),)
+
+
+def test_several_folds_in_one_process() -> None:
+    variables = {"KUBESTUDY_FOLD": "1,2", "KUBESTUDY_FOLDS": "3"}
+    assert Environment.read(variables).folds == (Fold(1, 3), Fold(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("folder", "path"), [("/c/study-1", "/c/study-1/fold-2"), ("/c/fold-2", "/c/fold-2")]
+)
+def test_the_checkpoints_of_each_fold_are_apart(folder: str, path: str) -> None:
+    environment = Environment.read({"KUBESTUDY_CHECKPOINT_DIR": folder})
+    assert environment.checkpoint_dir_of(Fold(2, 3)) == Path(path)
+    assert environment.checkpoint_dir_of(None) == Path(folder)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +44,8 @@ def test_the_fold() -> None:
         {"KUBESTUDY_FOLD": "3", "KUBESTUDY_FOLDS": "3"},
         {"KUBESTUDY_FOLD": "0", "KUBESTUDY_FOLDS": "1"},
         {"KUBESTUDY_FOLD": "first", "KUBESTUDY_FOLDS": "3"},
+        {"KUBESTUDY_FOLD": "0,3", "KUBESTUDY_FOLDS": "3"},
+        {"KUBESTUDY_FOLD": "0;1", "KUBESTUDY_FOLDS": "3"},
         {"KUBESTUDY_METRICS_PORT": "http"},
         {"KUBESTUDY_LINGER_SECONDS": "a while"},
         {"KUBESTUDY_PARAMETERS": "{"},

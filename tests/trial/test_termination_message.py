@@ -92,6 +92,71 @@ def test_nan_is_a_word_and_no_extreme() -> None:
     assert math.isnan(float(shown["metrics"]["loss"]["latest"]))
 
 
+def with_folds(
+    monkeypatch: pytest.MonkeyPatch, count: int, *metrics: str, reports: int = 3
+) -> Reporter:
+    """A reporter that each fold has told three values of each metric, with all their digits."""
+    monkeypatch.setenv("KUBESTUDY_OBJECTIVES", ",".join(metrics))
+    monkeypatch.setenv("KUBESTUDY_FOLDS", str(count))
+    monkeypatch.setenv("KUBESTUDY_FOLD", ",".join(map(str, range(count))))
+    reporter = Reporter(Environment.read())
+    for fold in range(count):
+        for value in (fold + 1 / 3, fold + 2 / 7, fold + 5 / 11)[:reports]:
+            reporter.report(fold=fold, other=1, **dict.fromkeys(metrics, value))
+    return reporter
+
+
+def test_the_folds_have_their_last_values_and_extremes(
+    termination_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = with_folds(monkeypatch, 2, "accuracy")
+    reporter.report(fold=1, loss=3, final=True)
+    message = strict(termination_log.read_text())
+    assert message["folds"] == {
+        "accuracy": [[5 / 11, 2 / 7, 5 / 11], [1 + 5 / 11, 1 + 2 / 7, 1 + 5 / 11]]
+    }
+    assert (message["fold"], message["reason"]) == (1, "Completed")
+    assert message["metrics"]["accuracy"]["max"] == 1 + 5 / 11
+
+
+def test_a_fold_that_is_not_the_last_completes_nothing(
+    termination_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = with_folds(monkeypatch, 2, "accuracy", reports=1)
+    reporter.report(fold=0, accuracy=0.5, final=True)
+    message = strict(termination_log.read_text())
+    assert "reason" not in message
+    assert message["folds"]["accuracy"][1] == 1 + 1 / 3
+
+
+@pytest.mark.parametrize(("number", "digits"), [(1, 16), (2, 16), (3, 6)])
+def test_20_folds_of_all_objectives_fit_whatever_the_message_is(
+    termination_log: Path, monkeypatch: pytest.MonkeyPatch, number: int, digits: int
+) -> None:
+    names = [f"validation_metric_{i}" for i in range(number)]
+    reporter = with_folds(monkeypatch, 20, *names)
+    reporter.conclude("Failed", "x" * 4000)
+    text = termination_log.read_text()
+    assert len(text) <= MESSAGE_BYTES
+    folds = strict(text)["folds"]
+    assert list(folds) == names
+    for fold, shown in enumerate(folds[names[-1]]):
+        wanted = [fold + 5 / 11, fold + 2 / 7, fold + 5 / 11]
+        assert shown == pytest.approx(wanted, rel=10.0 ** (1 - digits))
+
+
+def test_what_does_not_fit_of_the_folds_is_left_out_from_the_end(
+    termination_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"validation_metric_{i}" for i in range(11)]
+    with_folds(monkeypatch, 20, *names).conclude("Failed", "x" * 4000)
+    text = termination_log.read_text()
+    kept = list(strict(text)["folds"])
+    assert kept == names[: len(kept)]
+    assert 3 <= len(kept) < 11
+    assert len(text) <= MESSAGE_BYTES
+
+
 def test_none_is_written_where_its_folder_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

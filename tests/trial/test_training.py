@@ -79,15 +79,15 @@ def test_steps_evaluate_where_they_should(trial: Trial) -> None:
 
 def test_without_validation_data_some_is_held_out(data: Path) -> None:
     from kubestudy_trial.arguments import Options
-    from kubestudy_trial.data import load
+    from kubestudy_trial.data import load, split
 
     options = Options(train_file=str(data / "bbc" / "train.csv"), validation_fraction=0.25)
-    corpus = load(options, None)
+    corpus = split(load(options), options, None)
     assert corpus.validation is not None
     assert [corpus.validation.labels.count(label) for label in range(5)] == [20] * 5
     assert len(corpus.train) == 300
     assert not set(corpus.train.texts) & set(corpus.validation.texts)
-    assert load(options, None) == corpus
+    assert split(load(options), options, None) == corpus
 
 
 def test_a_fold_is_evaluated_on_what_it_holds_out(trial: Trial, data: Path) -> None:
@@ -98,17 +98,39 @@ def test_a_fold_is_evaluated_on_what_it_holds_out(trial: Trial, data: Path) -> N
     assert ended.code == 0
     assert ended.reports[-1]["step"] == math.ceil(300 / 16)  # 3 of 4 parts of 400 rows.
     from kubestudy_trial.arguments import Options
-    from kubestudy_trial.data import load
+    from kubestudy_trial.data import load, split
     from kubestudy_trial.environment import Fold
 
     files = data / "bbc"
     options = Options(
         train_file=str(files / "train.csv"), validation_file=str(files / "validation.csv")
     )
-    parts = [load(options, Fold(index, 4, 3)).validation for index in range(4)]
+    parts = [split(load(options), options, Fold(i, 4, 3)).validation for i in range(4)]
     texts = [text for part in parts if part is not None for text in part.texts]
     with (files / "train.csv").open() as file:
         assert sorted(texts) == sorted(row["text"] for row in csv.DictReader(file))
+
+
+def test_all_folds_in_one_process_are_as_each_in_its_own(trial: Trial, tmp_path: Path) -> None:
+    splits = {"KUBESTUDY_FOLDS": "3", "KUBESTUDY_FOLD_SEED": "3"}
+    given = ("--num_train_epochs=1", "--max_train_samples=32")
+    kept = {"KUBESTUDY_CHECKPOINT_DIR": str(tmp_path / "study-1")}
+    together = trial(*given, **splits, **kept, KUBESTUDY_FOLD="0,1,2")
+    assert together.code == 0
+    assert [(r["fold"], r.get("final", False)) for r in together.reports] == [
+        (fold, final) for fold in range(3) for final in (False, True)
+    ]
+    assert [r["seq"] for r in together.reports] == list(range(6))
+    losses = [r["eval_loss"] for r in together.reports if r.get("final")]
+    alone = trial(*given, **splits, KUBESTUDY_CHECKPOINT_DIR="", KUBESTUDY_FOLD="1")
+    assert alone.reports[-1]["eval_loss"] == pytest.approx(losses[1], rel=1e-6)
+    assert alone.reports[-1]["fold"] == 1
+    assert len(set(losses)) == 3
+
+    # A run after that goes on from the checkpoints of the fold that it is given.
+    again = trial(*given, **splits, **kept, KUBESTUDY_FOLD="2")
+    assert f"going on from {tmp_path / 'study-1' / 'fold-2'}/checkpoint-2" in again.log
+    assert again.reports[-1]["eval_loss"] == pytest.approx(losses[2], rel=1e-6)
 
 
 def test_divergence_is_found_and_named(trial: Trial) -> None:
@@ -166,7 +188,7 @@ def test_a_data_set_of_the_hub_cannot_be_had_offline(monkeypatch: pytest.MonkeyP
     from kubestudy_trial.failures import DataUnavailable
 
     with pytest.raises(DataUnavailable, match=r"nyu-mll/glue \(mrpc\).*--train_file"):
-        load(Options(task="mrpc"), None)
+        load(Options(task="mrpc"))
 
 
 def test_splits_of_the_hub_are_used_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +217,7 @@ def test_splits_of_the_hub_are_used_by_their_names(monkeypatch: pytest.MonkeyPat
         )
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    corpus = load(Options(task="mnli"), None)
+    corpus = load(Options(task="mnli"))
     assert asked == [("nyu-mll/glue", "mnli")]
     assert corpus.names == ("entailment", "neutral", "contradiction")
     assert list(corpus.train.labels) == [2, 0, 1]
@@ -204,9 +226,9 @@ def test_splits_of_the_hub_are_used_by_their_names(monkeypatch: pytest.MonkeyPat
     from kubestudy_trial.failures import InvalidArgument
 
     with pytest.raises(InvalidArgument, match="has no split dev, but train, validation_matched"):
-        load(Options(task="mnli", validation_split="dev"), None)
+        load(Options(task="mnli", validation_split="dev"))
     with pytest.raises(InvalidArgument, match="no label"):
-        load(Options(task="mnli", test_split="test_matched"), None)
+        load(Options(task="mnli", test_split="test_matched"))
 
 
 def test_the_model_that_is_kept_says_the_same(trial: Trial, data: Path, tmp_path: Path) -> None:

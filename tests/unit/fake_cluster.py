@@ -247,11 +247,18 @@ class FakeCluster:
         else:
             if trial.finished:
                 raise BrokenPromise(f"a run of the finished trial {run.trial} was started")
+            self._promise_folds(job, trial)
             self._promise_slots(job)
             job["metadata"] |= {"uid": self._uid("job"), "creationTimestamp": rfc3339(self.now)}
             job["status"] = {}
             self.jobs[name] = job
         self._through("jobs", name)
+
+    def _promise_folds(self, starting: Object, trial: Trial) -> None:
+        folds = variables(starting["spec"]["template"]).get("KUBESTUDY_FOLD")
+        done = {str(fold) for fold in trial.status.folds} if trial.status else set()
+        if folds is not None and (not folds or done & set(folds.split(","))):
+            raise BrokenPromise(f"the folds {folds!r} are started, and {done} are done")
 
     def _promise_slots(self, starting: Object | None) -> None:
         if starting is None:
@@ -390,11 +397,14 @@ class FakeCluster:
 
     def report(self, pod: Object, last: bool = False) -> None:
         """The trial prints a line: its final value, or what it has come to after one more epoch."""
-        env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+        env = variables(pod)
         space = self.study.spec.parameter
         given = json.loads(env["KUBESTUDY_PARAMETERS"])
         value = value_of({n: v for n, v in given.items() if n in space}, given.get("seed"))
         log = self.logs[pod["metadata"]["uid"]]
+        if "KUBESTUDY_FOLDS" in env:
+            self._report_folds(log, env, value, last)
+            return
         record = {"seq": len(log), "step": len(log) + 1, "accuracy": value}
         if (resource := self.study.spec.algorithm.resource) is not None:
             done = self._epochs.get(env["KUBESTUDY_TRIAL"], 0) + 1
@@ -402,6 +412,17 @@ class FakeCluster:
             self._epochs[env["KUBESTUDY_TRIAL"]] = epoch
             record |= {"epoch": epoch, "accuracy": value - (resource.max - epoch) / 8}
         log.append(json.dumps(record))
+
+    def _report_folds(self, log: list[str], env: dict[str, str], value: float, last: bool) -> None:
+        """Two epochs of each fold of the pod; the folds differ, and their mean is the value."""
+        folds = [int(fold) for fold in env["KUBESTUDY_FOLD"].split(",")]
+        middle = (int(env["KUBESTUDY_FOLDS"]) - 1) / 2
+        while len(log) < 2 * len(folds):
+            fold, epoch = folds[len(log) // 2], len(log) % 2 + 1
+            record = {"seq": len(log), "step": epoch, "fold": fold, "final": epoch == 2}
+            log.append(json.dumps(record | {"accuracy": value + fold - middle - (epoch == 1)}))
+            if not last:
+                return
 
     def end_pod(
         self,
@@ -558,6 +579,11 @@ class FakeCluster:
     def _uid(self, kind: str) -> str:
         self._serial += 1
         return f"{kind}{self._serial}"
+
+
+def variables(pod: Object) -> dict[str, str]:
+    """The environment of a pod's container."""
+    return {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
 
 
 def fold_of(job: Object) -> int:

@@ -38,6 +38,7 @@ def metrics(**fields: Any) -> dict[str, Any]:
 
 RANGE = {"min": 1, "max": 9}
 POD = {"template": {"spec": {}}}
+ONE_POD = {"folds": 3, "execution": "OnePod"}
 
 # For each rule, Specs that break it and no other: the field in the error, its beginning.
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
@@ -134,6 +135,30 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (metrics(type="Logs", lingerSeconds=1), "spec.metrics[0].type", "query and lingerSeconds"),
     (metrics(type="Logs", regex="r"), "spec.metrics[0].regex", "goes together"),
     (metrics(type="Logs", formats=["Regex"]), "spec.metrics[0].regex", "goes together"),
+    (
+        {
+            "crossValidation": ONE_POD,
+            "algorithm": {"type": "Hyperband", "resource": {"name": "epochs", "max": 9}},
+        },
+        "spec.crossValidation.execution",
+        "OnePod cannot be combined with algorithm.resource",
+    ),
+    (
+        {"crossValidation": ONE_POD} | metrics(type="Prometheus"),
+        "spec.metrics",
+        "Prometheus cannot be combined with crossValidation.execution OnePod",
+    ),
+    *(
+        (
+            {"crossValidation": ONE_POD} | metrics(type="Logs", **formats),
+            "spec.metrics",
+            "must tell the fold of each report",
+        )
+        for formats in (
+            {"formats": ["TrainerLog"]},
+            {"formats": ["Regex"], "regex": "acc (?P<value>.*)"},
+        )
+    ),
 ]
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from kubestudy.api.meta import ConditionStatus
 from kubestudy.api.study import Study
-from kubestudy.core.acceptance import problems
 from kubestudy.core.facts import RunKey
 from tests.unit import build
 from tests.unit.machine import Machine
@@ -143,8 +142,3 @@ def test_a_fold_that_fails_fails_its_trial_and_ends_the_others() -> None:
     assert [k.fold for k in machine.started if k.trial == "demo-3"] == [0, 1]
     assert machine.study.status and machine.study.status.trials
     assert (machine.study.status.trials.succeeded, machine.study.status.trials.failed) == (5, 1)
-
-
-def test_one_pod_for_all_folds_is_refused_for_now() -> None:
-    study = build.study(crossValidation={"folds": 3, "execution": "OnePod"})
-    assert [e.field for e in problems(study)] == ["spec.crossValidation.execution"]

@@ -94,6 +94,7 @@ def action_text(action: Any) -> Any:
                 **({"objectives": data["objectives"]} if "objectives" in data else {}),
                 "runs": [
                     " ".join(str(r[k]) for k in ("job", "outcome", "reason") if k in r)
+                    + "".join(f", fold {f['fold']}" for f in r.get("folds", ()))
                     for r in data.get("runs", [])
                 ],
             }

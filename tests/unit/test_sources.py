@@ -23,6 +23,7 @@ from tests.unit.build import study
 
 SPEC = study().spec
 READER = LineReader(SPEC)
+IN_ONE_POD = study(crossValidation={"folds": 3, "execution": "OnePod"}).spec
 
 DEEP = "[" * 20_000
 LINES: list[tuple[str, dict[str, float] | None]] = [
@@ -136,6 +137,28 @@ def test_where_in_training_a_report_is_from(
     line: str, step: float | None, seq: int | None, final: bool
 ) -> None:
     assert READER.read(line) == Observation({"accuracy": 1.0}, step, seq, final)
+
+
+@pytest.mark.parametrize(
+    ("line", "fold"),
+    [
+        ('{"accuracy": 1, "fold": 2}', 2),
+        ('{"accuracy": 1, "fold": 0.0}', 0),
+        ('{"accuracy": 1, "fold": 1.5}', None),
+        ('{"accuracy": 1, "fold": -1}', None),
+        ('{"accuracy": 1, "fold": NaN}', None),
+        ('{"accuracy": 1, "fold": Infinity}', None),
+        ('{"accuracy": 1, "fold": "1"}', None),
+        ('{"accuracy": 1}', None),
+        ("{'accuracy': 1, 'fold': 2}", 2),
+        ("fold=1 accuracy=1", 1),
+        ("fold: 12, accuracy: 1", 12),
+        ("fold 1: accuracy=1", None),
+        ("manifold=1 accuracy=1", None),
+    ],
+)
+def test_the_fold_that_a_report_is_of(line: str, fold: int | None) -> None:
+    assert READER.read(line) == Observation({"accuracy": 1.0}, fold=fold)
 
 
 def test_only_the_formats_that_were_asked_for_are_read() -> None:
@@ -398,6 +421,36 @@ def test_a_last_word_keeps_the_bounds_on_the_number_of_metrics() -> None:
     report.close(word(extra=1, accuracy=2))
     assert "extra" not in report.metrics
     assert report.metrics["accuracy"].latest == 2
+
+
+def test_a_last_word_has_the_folds_that_the_log_lost() -> None:
+    report = RunReport.empty(IN_ONE_POD)
+    report.add(Observation({"accuracy": 0.5}, seq=0, fold=0))
+    of_folds = [0.7, [0.8, 0.1, 0.9], "Infinity", None]
+    text = json.dumps({"seq": 5, "fold": 2, "folds": {"accuracy": of_folds, "f1": 3, "": [1]}})
+    report.close(last_word(text, frozenset({"accuracy"})))
+    assert report.missing == 5
+    seen = {fold: (m.latest, m.min, m.max) for fold, m in tracks(report).items()}
+    assert seen == {0: (0.7, 0.5, 0.7), 1: (0.8, 0.1, 0.9)}
+    assert report.not_finite == ("accuracy", math.inf, None)
+    assert sorted(report.folds_done) == [0, 1]
+
+
+def test_a_last_word_of_more_folds_than_there_are_is_bounded() -> None:
+    report = RunReport.empty(IN_ONE_POD)
+    report.close(last_word(json.dumps({"folds": {"accuracy": [1.0] * 1000}})))
+    assert sorted(report.folds) == [0, 1, 2]
+
+
+def test_a_pod_of_one_fold_need_not_say_which() -> None:
+    report = RunReport.of(["accuracy"])
+    report.add(Observation({"accuracy": 0.5}, fold=7))
+    report.close(last_word(json.dumps({"seq": 1, "fold": 7, "folds": {"accuracy": [0.1]}})))
+    assert (report.metrics["accuracy"].latest, report.folds, report.hint) == (0.5, {}, None)
+
+
+def tracks(report: RunReport) -> dict[int, MetricTrack]:
+    return {f: r.metrics["accuracy"] for f, r in report.folds.items() if r.metrics}
 
 
 # Termination messages.

@@ -74,6 +74,7 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
             "crossValidation": {
                 "folds": draw(st.integers(2, 3)),
                 "discard": draw(st.sampled_from(["None", "Forgiving"])),
+                "execution": draw(st.sampled_from(["PodPerFold", "OnePod"])),
             }
         }
     elif draw(st.integers(0, 2)) == 0:

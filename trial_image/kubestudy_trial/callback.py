@@ -27,12 +27,13 @@ class KubestudyCallback(TrainerCallback):
     Args:
         save: Writes a checkpoint at once. With it an interrupted evaluation need not be finished;
             without it the trainer saves when the evaluation is over.
+        fold: Which fold of a cross-validation is trained, where one process trains several.
     """
 
-    def __init__(self, save: Callable[[], None] | None = None):
+    def __init__(self, save: Callable[[], None] | None = None, fold: int | None = None):
         self.evaluated_step: int | None = None
         self.metrics: dict[str, float] = {}
-        self._save = save
+        self._save, self._fold = save, fold
         self._loss: dict[str, float] = {}
         self._training = False
 
@@ -120,7 +121,7 @@ class KubestudyCallback(TrainerCallback):
         """Report an evaluation, and check it."""
         values: dict[str, Any] = self._loss | _numbers(metrics or {})
         values.pop("epoch", None)
-        default_reporter().report(state.global_step, epoch=state.epoch, **values)
+        default_reporter().report(state.global_step, epoch=state.epoch, fold=self._fold, **values)
         self.evaluated_step = state.global_step
         self.metrics |= values
         self._loss = {}
@@ -133,7 +134,7 @@ class KubestudyCallback(TrainerCallback):
         for name, value in values.items():
             matters = not objectives or name in objectives or name.endswith("loss")
             if matters and not math.isfinite(value):
-                where = f"step {state.global_step}"
+                where = self._place(state)
                 _end(Diverged(f"{name} is {value} at {where}: the training has diverged"))
 
     def _is_over(self, state: TrainerState) -> bool:
@@ -150,7 +151,11 @@ class KubestudyCallback(TrainerCallback):
 
     def _interrupted(self, args: TrainingArguments, state: TrainerState) -> NoReturn:
         kept = "a checkpoint is written" if _saves(args) else "nothing is kept"
-        _end(Interrupted(f"stopped at step {state.global_step} of {state.max_steps}, {kept}"))
+        _end(Interrupted(f"stopped at {self._place(state)} of {state.max_steps}, {kept}"))
+
+    def _place(self, state: TrainerState) -> str:
+        of_fold = "" if self._fold is None else f"fold {self._fold}, "
+        return f"{of_fold}step {state.global_step}"
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

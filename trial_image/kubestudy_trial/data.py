@@ -110,18 +110,26 @@ def from_hub(what: str) -> Iterator[None]:
         raise DataUnavailable(f"{what} cannot be had: {first_line} ({_REMEDY})") from error
 
 
-def load(options: Options, fold: Fold | None) -> Corpus:
-    """Load the data and split it as the trial wants.
+def load(options: Options) -> Corpus:
+    """Load all data.
+
+    Raises:
+        DataUnavailable: It cannot be had.
+        InvalidArgument: The arguments don't fit it.
+    """
+    return _numbered(_read(options), options)
+
+
+def split(corpus: Corpus, options: Options, fold: Fold | None) -> Corpus:
+    """Split the data as the trial wants.
 
     In a cross-validation the training data's held-out fold is what is evaluated on, and given
     validation data is left alone. Else it is the validation data, or where there is none a part
     of the training data.
 
     Raises:
-        DataUnavailable: It cannot be had.
         InvalidArgument: The arguments don't fit it.
     """
-    corpus = _numbered(_read(options), options)
     seed = options.split_seed
     if seed is None:
         seed = fold.seed if fold else 0

@@ -21,6 +21,11 @@ class Fold:
     seed: int = 0
     stratified: bool = True
 
+    @property
+    def name(self) -> str:
+        """Of the folder that is this fold's."""
+        return f"fold-{self.index}"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -41,7 +46,8 @@ class Environment:
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     trial: str = ""
-    fold: Fold | None = None
+    folds: tuple[Fold, ...] = ()
+    """Those to train, one after another; none without cross-validation."""
     part: Part | None = None
     inherit_from: Path | None = None
     checkpoint_dir: Path | None = None
@@ -51,6 +57,13 @@ class Environment:
     termination_log: Path | None = None
     objectives: tuple[str, ...] = ()
     is_leader: bool = True
+
+    def checkpoint_dir_of(self, fold: Fold | None) -> Path | None:
+        """Where the checkpoints of a fold live; the controller may have named it after the fold."""
+        folder = self.checkpoint_dir
+        if folder is None or fold is None or folder.name == fold.name:
+            return folder
+        return folder / fold.name
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None) -> "Environment":
@@ -66,7 +79,7 @@ class Environment:
         return cls(
             parameters=_parameters(env),
             trial=env.get("KUBESTUDY_TRIAL", ""),
-            fold=_fold(env),
+            folds=_folds(env),
             part=_part(env),
             inherit_from=_path(env, "KUBESTUDY_INHERIT_FROM"),
             checkpoint_dir=_path(env, "KUBESTUDY_CHECKPOINT_DIR"),
@@ -111,21 +124,23 @@ def _parameters(env: Mapping[str, str]) -> Mapping[str, Any]:
     return parameters
 
 
-def _fold(env: Mapping[str, str]) -> Fold | None:
+def _folds(env: Mapping[str, str]) -> tuple[Fold, ...]:
     if not env.get("KUBESTUDY_FOLDS"):
-        return None
-    fold = Fold(
-        index=_integer(env, "KUBESTUDY_FOLD", 0),
-        count=_integer(env, "KUBESTUDY_FOLDS", 0),
-        seed=_integer(env, "KUBESTUDY_FOLD_SEED", 0),
-        stratified=env.get("KUBESTUDY_FOLD_STRATIFIED", "true").lower() != "false",
-    )
-    if fold.count < 2 or not 0 <= fold.index < fold.count:
-        raise InvalidArgument(
-            f"KUBESTUDY_FOLD={fold.index} of KUBESTUDY_FOLDS={fold.count}: "
-            "folds are at least 2 and counted from 0"
-        )
-    return fold
+        return ()
+    text = env.get("KUBESTUDY_FOLD") or "0"
+    count = _integer(env, "KUBESTUDY_FOLDS", 0)
+    seed = _integer(env, "KUBESTUDY_FOLD_SEED", 0)
+    stratified = env.get("KUBESTUDY_FOLD_STRATIFIED", "true").lower() != "false"
+    folds = []
+    for word in text.split(","):
+        index = _integer({"KUBESTUDY_FOLD": word}, "KUBESTUDY_FOLD", 0)
+        if count < 2 or not 0 <= index < count:
+            raise InvalidArgument(
+                f"KUBESTUDY_FOLD={text} of KUBESTUDY_FOLDS={count}: "
+                "folds are at least 2 and counted from 0"
+            )
+        folds.append(Fold(index, count, seed, stratified))
+    return tuple(folds)
 
 
 def _part(env: Mapping[str, str]) -> Part | None:

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Integral, Real
@@ -31,6 +31,7 @@ LINE_BYTES = 15_000
 
 _REASON_BYTES = 1024
 _RESERVED = ("seq", "time")
+_FEW_DIGITS = 6
 _TIMING = ("runtime", "per_second", "total_flos")
 
 
@@ -48,6 +49,13 @@ class Series:
         self.latest, self.step = value, step
         if math.isfinite(value):
             self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
+
+    def as_list(self, digits: int) -> list[float | str] | float | str:
+        """The metric of one fold as the termination message shows it."""
+        latest = _rounded(self.latest, digits)
+        if not self.lowest < self.highest:
+            return latest
+        return [latest, _rounded(self.lowest, digits), _rounded(self.highest, digits)]
 
     def as_json(self) -> dict[str, Any]:
         """The metric as the termination message shows it."""
@@ -67,7 +75,10 @@ class Reporter:
         self._lock = threading.RLock()  # Re-entrant: a signal handler concludes too.
         self._reports = 0
         self._step: int | None = None
+        self._fold: int | None = None
+        self._fold_count = environment.folds[0].count if environment.folds else 0
         self._series: dict[str, Series] = {}
+        self._of_folds: dict[str, dict[int, Series]] = {}
         self._gauges = _Gauges.serve(environment.metrics_port) if environment.is_leader else None
 
     def report(
@@ -75,6 +86,7 @@ class Reporter:
         step: int | None = None,
         *,
         epoch: float | None = None,
+        fold: int | None = None,
         final: bool = False,
         **metrics: Any,
     ) -> None:
@@ -82,21 +94,33 @@ class Reporter:
         values = {name: _number(name, value) for name, value in metrics.items()}
         if step is not None:
             step = int(_number("step", step))
+        folds = [f.index for f in self.environment.folds]
+        if fold is None and len(folds) == 1:
+            fold = folds[0]
+        if fold is not None:
+            fold = int(_number("fold", fold))
         if not self.environment.is_leader:
             return
         head: dict[str, Any] = {} if step is None else {"step": step}
         if epoch is not None:
             head["epoch"] = _number("epoch", epoch)
+        if fold is not None:
+            head["fold"] = fold
         with self._lock:
             # First of all, so that a signal in the middle of this concludes with these values.
             self._step = self._step if step is None else step
+            self._fold = self._fold if fold is None else fold
             for name, value in values.items():
                 self._series.setdefault(name, Series(value, step)).add(value, step)
+                if fold is not None and 0 <= fold < self._fold_count:
+                    of_metric = self._of_folds.setdefault(name, {})
+                    of_metric.setdefault(fold, Series(value, step)).add(value, step)
             for last, part in _parts(values):
                 self._print(head | part | ({"final": True} if final and last else {}))
             if self._gauges is not None:
-                self._gauges.set(step, epoch, values)
-            self._write_message("Completed" if final else "", "")
+                self._gauges.set(step, epoch, fold, values)
+            is_last = final and (not folds or fold in (None, folds[-1]))
+            self._write_message("Completed" if is_last else "", "")
 
     def conclude(self, reason: str, message: str = "") -> None:
         """Leave the outcome in the termination message."""
@@ -124,7 +148,11 @@ class Reporter:
         if path is None:
             return
         seq = self._reports - 1 if self._reports else None
-        text = termination_message(seq, self._step, self._ranked(), reason, message)
+        owed = self.environment.objectives
+        of_folds = {name: self._of_folds[name] for name in owed if name in self._of_folds}
+        text = termination_message(
+            seq, self._step, self._ranked(), reason, message, self._fold, of_folds
+        )
         try:
             # The file is bind-mounted, so it can't be replaced. Overwritten first and cut after,
             # it is whole JSON at every instant, and a SIGKILL finds the last report in it.
@@ -152,7 +180,13 @@ class Reporter:
 
 
 def termination_message(
-    seq: int | None, step: int | None, series: dict[str, Series], reason: str, message: str
+    seq: int | None,
+    step: int | None,
+    series: dict[str, Series],
+    reason: str,
+    message: str,
+    fold: int | None = None,
+    of_folds: Mapping[str, Mapping[int, Series]] | None = None,
 ) -> str:
     """Build the termination message: ASCII, valid JSON, at most 4,096 bytes.
 
@@ -162,13 +196,20 @@ def termination_message(
         series: The metrics, the important ones first. Those which don't fit are left out.
         reason: CamelCase; empty while the trial runs, and then left out.
         message: For a person; cut when long.
+        fold: The fold reported last, if one was.
+        of_folds: What the folds reported of the metrics that matter. Where there is no room for all
+            digits of them, they are rounded; they come before the series, which are of all folds.
     """
     while len(json.dumps(message)) > _REASON_BYTES:
         message = message[: len(message) * 9 // 10 - 1].removesuffix("…") + "…"
-    body = {name: at for name, at in (("seq", seq), ("step", step)) if at is not None}
+    places = (("seq", seq), ("step", step), ("fold", fold))
+    body: dict[str, Any] = {name: at for name, at in places if at is not None}
     tail: dict[str, Any] = {"reason": reason, "message": message} if reason else {}
     metrics: dict[str, Any] = {}
     room = MESSAGE_BYTES - len(json.dumps({**body, "metrics": {}, **tail}))
+    if folds := _folds_within(room, of_folds or {}):
+        body["folds"] = folds
+        room = MESSAGE_BYTES - len(json.dumps({**body, "metrics": {}, **tail}))
     for name, values in series.items():
         shown = values.as_json()
         need = len(json.dumps({name: shown}))  # Two braces stand for a comma and a space.
@@ -176,6 +217,25 @@ def termination_message(
             metrics[name] = shown
             room -= need
     return json.dumps({**body, "metrics": metrics, **tail})
+
+
+def _folds_within(room: int, of_folds: Mapping[str, Mapping[int, Series]]) -> dict[str, list[Any]]:
+    """The folds' values by metric, a list by fold: rounded, and then cut, until they fit."""
+    names = list(of_folds)
+    for digits, kept in (
+        (17, names),
+        *((_FEW_DIGITS, names[:n]) for n in range(len(names), 0, -1)),
+    ):
+        shown = {
+            name: [
+                of_folds[name][fold].as_list(digits) if fold in of_folds[name] else None
+                for fold in range(max(of_folds[name]) + 1)
+            ]
+            for name in kept
+        }
+        if len(json.dumps({"folds": shown})) <= room:
+            return shown
+    return {}
 
 
 class _Gauges:
@@ -206,9 +266,11 @@ class _Gauges:
             return None
         return gauges
 
-    def set(self, step: int | None, epoch: float | None, values: dict[str, float]) -> None:
+    def set(
+        self, step: int | None, epoch: float | None, fold: int | None, values: dict[str, float]
+    ) -> None:
         with self._lock:
-            for place, number in (("step", step), ("epoch", epoch)):
+            for place, number in (("step", step), ("epoch", epoch), ("fold", fold)):
                 if number is not None:
                     self._places[place] = number
             self._values |= values
@@ -261,6 +323,10 @@ def _number(name: str, value: Any) -> float:
     return int(plain) if isinstance(plain, Integral) else float(plain)
 
 
+def _rounded(value: float, digits: int) -> float | str:
+    return _strict(float(f"{value:.{digits}g}"))
+
+
 def _strict(value: float) -> float | str:
     """JSON has no NaN; "NaN", "Infinity" and "-Infinity" are read by `float()` as well."""
     return value if math.isfinite(value) else json.dumps(value)
@@ -280,20 +346,26 @@ def default_reporter() -> Reporter:
 
 
 def report(
-    step: int | None = None, *, epoch: float | None = None, final: bool = False, **metrics: Any
+    step: int | None = None,
+    *,
+    epoch: float | None = None,
+    fold: int | None = None,
+    final: bool = False,
+    **metrics: Any,
 ) -> None:
     """Report metrics of this trial: prints one line of JSON, and tells the termination message.
 
     Args:
         step: Where in training, in optimizer steps or whatever the script counts.
         epoch: Where in training, in epochs.
-        final: This is the last report.
+        fold: Which fold of a cross-validation; may be left out where the process trains one.
+        final: This is the last report, or the last of its fold.
         **metrics: Numbers by name: `report(step=100, eval_accuracy=0.9)`.
 
     Raises:
         TypeError: A metric is not a number.
     """
-    default_reporter().report(step, epoch=epoch, final=final, **metrics)
+    default_reporter().report(step, epoch=epoch, fold=fold, final=final, **metrics)
 
 
 def parameters() -> dict[str, Any]:

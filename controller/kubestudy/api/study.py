@@ -233,7 +233,7 @@ class FoldExecution(StrEnum):
 class CrossValidation(ApiModel):
     """Evaluates each trial on several splits; the objective is the mean."""
 
-    folds: StrictInt = Field(ge=2, le=20, description="How many folds; each is a run of its own.")
+    folds: StrictInt = Field(ge=2, le=20, description="How many folds.")
     seed: StrictInt = Field(default=0, ge=0, le=2**31, description="Seed of the split.")
     stratified: StrictBool = Field(default=True, description="Keep the classes' shares per fold.")
     discard: Discard = Field(
@@ -243,7 +243,9 @@ class CrossValidation(ApiModel):
         " mean. None: run every fold of every trial.",
     )
     execution: FoldExecution = Field(
-        default=FoldExecution.POD_PER_FOLD, description="A pod per fold, or one pod for all."
+        default=FoldExecution.POD_PER_FOLD,
+        description="PodPerFold: each fold is a run of its own. OnePod: one run trains all folds of"
+        " a trial, one after another, and names the fold in each report.",
     )
 
 
@@ -484,8 +486,8 @@ class MetricsSource(ApiModel):
         min_length=1,
         max_length=1024,
         description="Logs with format Regex: an expression (RE2) with a group (?P<value>...), and"
-        " (?P<name>...) and (?P<step>...) if the line tells them; without a name, the value is the"
-        " first objective's.",
+        " (?P<name>...), (?P<step>...) and (?P<fold>...) if the line tells them; without a name,"
+        " the value is the first objective's.",
     )
     query: StrictStr | None = Field(
         default=None,
@@ -527,6 +529,14 @@ class MetricsSource(ApiModel):
         ),
     )
 
+    @property
+    def tells_folds(self) -> bool:
+        """Whether one of its formats can say which fold a report is of."""
+        if self.formats is None:
+            return True
+        named = {LogFormat.JSON, LogFormat.KEY_VALUE} & {*self.formats}
+        return bool(named) or "(?P<fold>" in (self.regex or "")
+
 
 class WarmStart(ApiModel):
     """Where a Study's knowledge begins."""
@@ -539,6 +549,9 @@ class WarmStart(ApiModel):
         " as their parameters are a point of this search space.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+
+
+_ONE_POD = "has(self.crossValidation) && self.crossValidation.execution == 'OnePod'"
 
 
 class StudySpec(ApiModel):
@@ -642,7 +655,41 @@ class StudySpec(ApiModel):
             "gives trials their seed, which is also one of the parameters: take the parameter seed"
             " out, or leave confirm out",
         ),
+        Rule(
+            f"!({_ONE_POD}) || !has(self.algorithm) || !has(self.algorithm.resource)",
+            lambda s: not s.one_pod or s.algorithm.resource is None,
+            "crossValidation.execution",
+            "OnePod cannot be combined with algorithm.resource, at whose rungs all folds of a trial"
+            " are judged side by side; use PodPerFold",
+        ),
+        Rule(
+            f"!({_ONE_POD}) || !has(self.metrics) || self.metrics.all(m, m.type != 'Prometheus')",
+            lambda s: not s.one_pod or SourceType.PROMETHEUS not in s.sources,
+            "metrics",
+            "Prometheus cannot be combined with crossValidation.execution OnePod, since its samples"
+            " name no fold; use Logs, or PodPerFold",
+        ),
+        Rule(
+            f"!({_ONE_POD}) || !has(self.metrics) || self.metrics.all(m, !has(m.formats)"
+            " || m.formats.exists(f, f == 'Json' || f == 'KeyValue')"
+            " || (has(m.regex) && m.regex.contains('(?P<fold>')))",
+            lambda s: not s.one_pod or all(m.tells_folds for m in s.metrics or ()),
+            "metrics",
+            "must tell the fold of each report with crossValidation.execution OnePod: add the"
+            " format Json or KeyValue, or a group (?P<fold>...) to the regex",
+        ),
     )
+
+    @property
+    def folds(self) -> int:
+        """How many folds each trial has; 1 without cross-validation."""
+        return self.cross_validation.folds if self.cross_validation else 1
+
+    @property
+    def one_pod(self) -> bool:
+        """Whether one pod trains all folds of a trial."""
+        validation = self.cross_validation
+        return validation is not None and validation.execution == FoldExecution.ONE_POD
 
     @property
     def parameter(self) -> dict[str, Parameter]:

@@ -107,12 +107,29 @@ class RungValue(ApiModel):
     )
 
 
+class FoldValues(ApiModel):
+    """What a fold gave that is done."""
+
+    fold: int = Field(ge=0, description="Which fold, counted from 0.")
+    objectives: list[MetricValue] = Field(
+        max_length=3, description="Its values.", json_schema_extra=list_map("metric")
+    )
+    constraints: list[MetricValue] | None = Field(
+        default=None,
+        max_length=8,
+        description="The last values of the constrained metrics.",
+        json_schema_extra=list_map("metric"),
+    )
+
+
 class Run(ApiModel):
     """One execution of the trial as a Job."""
 
     job: str = Field(max_length=253, description="Name of the Job.")
     rung: int = Field(default=0, ge=0, description="Rung of a multi-fidelity algorithm.")
-    fold: int = Field(default=0, ge=0, description="Fold of the cross-validation.")
+    fold: int = Field(
+        default=0, ge=0, description="Fold of the cross-validation; 0 where one pod trains all."
+    )
     attempt: int = Field(default=0, ge=0, description="0 for the first, 1 after one retry, ...")
     outcome: str = Field(
         max_length=63, description="Pending, Running, Paused, Succeeded, Failed or Stopped."
@@ -143,6 +160,12 @@ class Run(ApiModel):
         max_length=MAX_RUNGS,
         description="What it reported at the rungs that it came to.",
         json_schema_extra=ATOMIC,
+    )
+    folds: list[FoldValues] | None = Field(
+        default=None,
+        max_length=20,
+        description="With crossValidation.execution OnePod: what the folds gave that it has done.",
+        json_schema_extra=list_map("fold"),
     )
 
 
@@ -212,6 +235,18 @@ class TrialStatus(ApiModel):
     def finished(self) -> bool:
         """Whether the trial will not run any more."""
         return self.state in FINISHED
+
+    @property
+    def folds(self) -> dict[int, FoldValues]:
+        """What each fold that is done gave, by its number; without cross-validation, fold 0."""
+        found: dict[int, FoldValues] = {}
+        for run in self.runs or ():
+            if run.objectives is not None:
+                found[run.fold] = FoldValues(
+                    fold=run.fold, objectives=run.objectives, constraints=run.constraints
+                )
+            found |= {f.fold: f for f in run.folds or ()}
+        return found
 
     def value(self, metric: str) -> float | None:
         """The value of an objective, None where the trial gave none."""

@@ -12,7 +12,13 @@ from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import MetricValue, Study, StudySpec
+from kubestudy.api.study import (
+    CrossValidation,
+    FoldExecution,
+    MetricValue,
+    Study,
+    StudySpec,
+)
 from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import (
     aims,
@@ -91,7 +97,7 @@ def _study(study: Study, place: str) -> Iterator[str]:
         *([("Resource", _resource(spec))] if spec.algorithm.resource else []),
         ("Objective", aims(study)),
         *([("Constraints", ", ".join(map(bounded, spec.constraints)))] if spec.constraints else []),
-        *([("Folds", f"{validation.folds}, discard {validation.discard}")] if validation else []),
+        *([("Folds", _validation(validation))] if validation else []),
         *([("Confirm", confirm_text(spec.confirm))] if spec.confirm else []),
         ("Budget", ", ".join(limits)),
         ("Trial", f"{command}, {trial.gpus} GPUs" if trial.gpus else command),
@@ -161,6 +167,10 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
             for m in status.metrics
         ]
         yield columns(rows, indent="  ")
+    if status and status.folds and study.spec.one_pod:
+        yield "Folds:"
+        rows = [[str(fold), metrics_text(gave.objectives)] for fold, gave in status.folds.items()]
+        yield columns([["FOLD", "OBJECTIVES"], *rows], indent="  ")
     if status and status.runs:
         yield "Runs:"
         rows = [["RUN", "OUTCOME", "REASON", "OBJECTIVES", "NODE", "DURATION"]]
@@ -187,6 +197,11 @@ def _lineage(study: Study, trial: Trial, trials: Sequence[Trial]) -> Iterator[st
     if len(line) > 1:
         yield "Lineage:"
         yield columns(trial_rows(study, line), indent="  ")
+
+
+def _validation(validation: CrossValidation) -> str:
+    where = " in one pod" if validation.execution == FoldExecution.ONE_POD else ""
+    return f"{validation.folds}{where}, discard {validation.discard}"
 
 
 def _resource(spec: StudySpec) -> str:

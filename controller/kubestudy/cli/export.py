@@ -139,7 +139,7 @@ def _inherits(trial: Trial) -> dict[str, Any]:
 
 def _of_folds(status: TrialStatus) -> dict[str, float | None]:
     told: dict[str, float | None] = {f"std.{o.metric}": o.std for o in status.objectives or ()}
-    for run in status.runs or ():
-        for value in run.objectives or ():
-            told[f"folds.{run.fold}.{value.metric}"] = value.value
+    for fold, gave in status.folds.items():
+        for value in gave.objectives:
+            told[f"folds.{fold}.{value.metric}"] = value.value
     return told

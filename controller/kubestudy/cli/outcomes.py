@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kubestudy.api.study import BestTrial, Confirm, MetricConstraint, MetricValue, Study
-from kubestudy.api.trial import SUCCEEDED, Trial
+from kubestudy.api.trial import Trial
 from kubestudy.cli.tables import NONE, number, short
 from kubestudy.core.ranking import ranks
 
@@ -64,7 +64,7 @@ def objective_text(trial: Trial, metric: str) -> str:
 
 def folds_done(trial: Trial) -> int:
     """How many folds have given their values."""
-    return sum(r.outcome == SUCCEEDED for r in (trial.status.runs if trial.status else None) or ())
+    return len(trial.status.folds) if trial.status else 0
 
 
 def confirm_text(confirm: Confirm) -> str:

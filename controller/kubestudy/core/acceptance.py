@@ -14,7 +14,6 @@ from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.study import (
     MAX_TRIALS,
-    FoldExecution,
     SourceType,
     Study,
     StudySpec,
@@ -99,8 +98,6 @@ def _not_allowed(sampler: str) -> str:
 
 def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
     later = "is not supported by this version of kubestudy; leave it out"
-    if spec.cross_validation and spec.cross_validation.execution == FoldExecution.ONE_POD:
-        yield FieldError("crossValidation.execution", f"OnePod {later}, for PodPerFold")
     if spec.trial.manifest is not None:
         yield FieldError("trial.manifest", f"{later}, and use template")
 
@@ -223,12 +220,11 @@ def _resource(spec: StudySpec, kind: type[SearchAlgorithm]) -> Iterator[FieldErr
         )
     if len(spec.objectives) > 1:
         yield FieldError("objectives", f"{algorithm.type} judges trials by one objective; give one")
-    folds = spec.cross_validation.folds if spec.cross_validation else 1
-    if spec.budget.parallelism < folds:
+    if spec.budget.parallelism < spec.folds:
         yield FieldError(
             "budget.parallelism",
-            f"must be at least {folds} with {algorithm.type}, since all folds of a trial run side"
-            " by side",
+            f"must be at least {spec.folds} with {algorithm.type}, since all folds of a trial run"
+            " side by side",
         )
 
 

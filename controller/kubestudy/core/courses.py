@@ -28,8 +28,7 @@ def course(
     """
     if report.newest is None:
         return list(stored)
-    folds = spec.cross_validation.folds if spec.cross_validation else 1
-    room = min(MAX_POINTS, MAX_CURVE // folds)
+    room = min(MAX_POINTS, MAX_CURVE // spec.folds)
     begun = report.curve[0].step
     earlier = [p for p in stored if (p.fold or 0) == fold and p.step < begun]
     earlier = thinned(earlier, room // 2)

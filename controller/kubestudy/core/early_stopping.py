@@ -36,10 +36,12 @@ def end_early(trials: Sequence[Progress], spec: StudySpec, gpus: int, now: datet
         return
     completed = [_course(t) for t in searching(trials) if t.state == SUCCEEDED]
     for t in to_judge:
+        if len(t.status.folds) == spec.folds:
+            continue  # one pod has trained them all, and is about to end
         for run in t.runs:
             if t.finished or run.succeeded or run.unread:
                 continue  # what has ended by itself is worth its value
-            verdict = rule.judge(_course(t), run.key.fold, completed)
+            verdict = rule.judge(_course(t), run.fold, completed)
             if verdict is None:
                 continue
             if rule.keeps_value:
@@ -92,9 +94,9 @@ def _has_news(t: Progress) -> bool:
     return t.status.curve != before.curve or _given(t.status) != _given(before)
 
 
-def _given(status: TrialStatus) -> list[list[MetricValue] | None]:
+def _given(status: TrialStatus) -> list[list[MetricValue]]:
     """What the folds gave."""
-    return [run.objectives for run in status.runs or ()]
+    return [f.objectives for f in status.folds.values()]
 
 
 def _course(t: Progress) -> Course:

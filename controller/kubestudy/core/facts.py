@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -109,7 +109,8 @@ class Observation:
         step: Training step, None where it was not told.
         resource: How much of a multi-fidelity algorithm's resource is spent, None where untold.
         seq: The report's number, None where it was not told.
-        final: Whether the trial says that this is its last report.
+        final: Whether the trial says that this is its last report, or the last of its fold.
+        fold: Which fold it is of, None where it was not told.
     """
 
     metrics: dict[str, float]
@@ -117,6 +118,7 @@ class Observation:
     seq: int | None = None
     final: bool = False
     resource: float | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,16 @@ class LastWord:
         seq: The number of its last report.
         reason: What it says became of it, in CamelCase.
         message: The same for a person.
+        fold: The fold that it was at.
+        folds: The last value and the extremes of the metrics of each fold.
     """
 
     metrics: dict[str, MetricTrack]
     seq: int | None = None
     reason: str | None = None
     message: str = ""
+    fold: int | None = None
+    folds: dict[int, dict[str, MetricTrack]] = field(default_factory=dict)
 
 
 @dataclass
@@ -194,6 +200,9 @@ class RunReport:
         hint: What a source says of metrics that it does not have.
         exit_reason: What the trial itself says became of it.
         exit_message: The same for a person.
+        fold_count: How many folds the trial has, where its pod trains all of them; else 0.
+        fold: Which of them was reported last.
+        folds: What was reported of each of them; its course is theirs alone then.
     """
 
     curve_metric: str | None = None
@@ -211,6 +220,9 @@ class RunReport:
     hint: str | None = None
     exit_reason: str | None = None
     exit_message: str = ""
+    fold_count: int = 0
+    fold: int | None = None
+    folds: dict[int, RunReport] = field(default_factory=dict)
     _last_seq: int = -1
     _stride: int = 1
     _seen: int = 0
@@ -224,8 +236,23 @@ class RunReport:
     @classmethod
     def empty(cls, spec: StudySpec) -> RunReport:
         """The report of a run of a Study that has not said anything yet."""
+        if spec.one_pod:
+            return cls(spec.owed[0], frozenset(spec.owed), fold_count=spec.folds)
         resource = spec.algorithm.resource
         return cls.of(spec.owed, levels(resource) if resource else ())
+
+    @property
+    def folds_done(self) -> dict[int, RunReport]:
+        """The folds of which all that is owed was reported, and nothing more is to come.
+
+        They are trained one after another: the report of another fold, or the word ``final``, ends
+        one.
+        """
+        return {
+            fold: report
+            for fold, report in self.folds.items()
+            if (report.complete or fold != self.fold) and self.owed <= report.metrics.keys()
+        }
 
     def add(self, observation: Observation) -> None:
         """Takes one report; one that was taken before (by its number) is not counted again."""
@@ -235,6 +262,22 @@ class RunReport:
             first = self._last_seq < 0 and observation.seq == 1  # Some count from 1.
             self.missing += 0 if first else observation.seq - self._last_seq - 1
             self._last_seq = observation.seq
+        self._take(observation)
+        if observation.fold is None or not self.fold_count:
+            return
+        if (of_fold := self._of_fold(observation.fold)) is not None:
+            self.fold, of_fold.complete = observation.fold, observation.final
+            of_fold._take(observation)
+
+    def _of_fold(self, fold: int) -> RunReport | None:
+        """The report of one fold; None where there is no such fold."""
+        if not 0 <= fold < self.fold_count:
+            last = self.fold_count - 1
+            self.hint = f"a report names fold {fold}, and folds are numbered from 0 to {last}"
+            return None
+        return self.folds.setdefault(fold, RunReport(self.curve_metric, self.owed))
+
+    def _take(self, observation: Observation) -> None:
         for name, value in observation.metrics.items():
             known = self.metrics.get(name)
             said_before = known and (known.latest, known.step) == (value, observation.step)
@@ -253,7 +296,22 @@ class RunReport:
         if newer and word.seq is not None:
             self.missing += word.seq - self._last_seq
             self._last_seq = word.seq
-        for name, track in word.metrics.items():
+        self._fill(word.metrics, newer)
+        for fold, metrics in word.folds.items() if self.fold_count else ():
+            if (of_fold := self._of_fold(fold)) is not None:
+                of_fold._fill(metrics, newer)
+                self.not_finite = self.not_finite or of_fold.not_finite
+        if newer and word.fold is not None and self.fold_count:
+            self.fold = word.fold
+
+    def _fill(self, metrics: Mapping[str, MetricTrack], newer: bool) -> None:
+        """Takes what the last word says of metrics.
+
+        Args:
+            metrics: What it says.
+            newer: Whether it knows of reports that were not seen.
+        """
+        for name, track in metrics.items():
             for value in (track.latest, track.min, track.max):
                 if not math.isfinite(value):
                     self.not_finite = self.not_finite or (name, value, track.step)
@@ -284,7 +342,7 @@ class RunReport:
             self.metrics[name] = MetricTrack(value, value, value, step)
         else:
             self.dropped += 1
-        if name == self.curve_metric:
+        if name == self.curve_metric and not self.fold_count:
             self._plot(step if step is not None else float(self._seen), value)
 
     def _plot(self, step: float, value: float) -> None:

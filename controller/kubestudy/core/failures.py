@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,13 +72,16 @@ class Verdict:
     remedy: Remedy | None = None
 
 
-def judge(run: RunFacts, report: RunReport, wanted: list[str]) -> Verdict:
+def judge(
+    run: RunFacts, report: RunReport, wanted: list[str], folds: Sequence[int] | None = None
+) -> Verdict:
     """Says what became of a run that has ended and whose report is complete.
 
     Args:
         run: What is seen of it.
         report: All that it reported.
         wanted: The metrics that it owes.
+        folds: The folds that it owes them of, where one pod trains all; else None.
     """
     if report.not_finite is not None:
         name, value, step = report.not_finite
@@ -90,16 +94,33 @@ def judge(run: RunFacts, report: RunReport, wanted: list[str]) -> Verdict:
             message = f"the container ended with exit code {run.exit_code}"
         return bad(reason, message)
     missing = [m for m in wanted if m not in report.metrics]
+    if folds is not None:
+        missing = _missing_of_folds(report, wanted, folds)
     if missing and report.problem:
         return bad("LogLost", f"{', '.join(missing)} may have been reported, but {report.problem}")
     if missing:
         seen = ", ".join(sorted(report.metrics)) or "none"
-        hint = f"; {report.hint}" if report.hint else ""
+        told = report.hint
+        if folds and report.metrics and not report.folds and not told:
+            told = f'no report names its fold, as {{"{wanted[0]}": 0.5, "fold": {folds[0]}}} does'
+        hint = f"; {told}" if told else ""
         return bad(
             "MetricMissing",
             f"the trial ended without reporting {', '.join(missing)} (metrics seen: {seen}){hint}",
         )
     return Verdict("Completed")
+
+
+def _missing_of_folds(report: RunReport, wanted: Sequence[str], folds: Sequence[int]) -> list[str]:
+    """The metrics that are missing, each with the folds that it is missing of."""
+    named = []
+    for metric in wanted:
+        without = [
+            str(f) for f in folds if f not in report.folds or metric not in report.folds[f].metrics
+        ]
+        if without:
+            named.append(f"{metric} of fold{'s' * (len(without) > 1)} {', '.join(without)}")
+    return named
 
 
 def _reason(run: RunFacts, report: RunReport) -> str:

@@ -33,7 +33,7 @@ def hopeless(trials: Sequence[Progress], spec: StudySpec) -> list[Progress]:
     found = []
     for t in trials:
         done = {} if t.finished else _folds(t, spec)
-        if done and any(_worse(done, other) for other in best):
+        if 0 < len(done) < spec.folds and any(_worse(done, other) for other in best):
             found.append(t)
     return found
 
@@ -53,9 +53,8 @@ def _worse(done: FoldCosts, best: FoldCosts) -> bool:
 def _folds(t: Progress, spec: StudySpec) -> FoldCosts:
     signs = [-1 if o.direction == Direction.MAXIMIZE else 1 for o in spec.objectives]
     return {
-        run.fold: tuple(s * v.value for s, v in zip(signs, run.objectives, strict=True))
-        for run in t.status.runs or ()
-        if run.objectives
+        fold: tuple(s * v.value for s, v in zip(signs, gave.objectives, strict=True))
+        for fold, gave in t.status.folds.items()
     }
 
 

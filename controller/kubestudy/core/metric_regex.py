@@ -16,7 +16,7 @@ from typing import Any
 
 import re2
 
-NAME, VALUE, STEP = "name", "value", "step"
+NAME, VALUE, STEP, FOLD = "name", "value", "step", "fold"
 MAX_MATCHES = 64
 """What is read of one line at most: each match may have to look at all of it."""
 _MAX_MEMORY = 1 << 20
@@ -33,10 +33,11 @@ class Match:
     name: str | None
     value: str | None
     step: str | None
+    fold: str | None
 
 
 class MetricRegex:
-    """An expression with the group ``value``, and ``name`` and ``step`` if it likes.
+    """An expression with the group ``value``, and ``name``, ``step`` and ``fold`` if it likes.
 
     Args:
         text: As the user wrote it.
@@ -50,10 +51,10 @@ class MetricRegex:
         self._groups = self._pattern.groupindex
         if VALUE not in self._groups:
             raise MetricRegexError("has no group (?P<value>...), which a metric's value stands in")
-        unknown = sorted(self._groups.keys() - {NAME, VALUE, STEP})
+        unknown = sorted(self._groups.keys() - {NAME, VALUE, STEP, FOLD})
         if unknown:
             raise MetricRegexError(
-                f"the group {unknown[0]!r} means nothing; there are name, value and step"
+                f"the group {unknown[0]!r} means nothing; there are name, value, step and fold"
             )
 
     def matches(self, line: str) -> Iterator[Match]:
@@ -61,7 +62,7 @@ class MetricRegex:
         clean = line.encode(errors="replace").decode()
         for match in islice(self._pattern.finditer(clean), MAX_MATCHES):
             found = match.groupdict()
-            yield Match(found.get(NAME), found.get(VALUE), found.get(STEP))
+            yield Match(found.get(NAME), found.get(VALUE), found.get(STEP), found.get(FOLD))
 
 
 @functools.lru_cache(maxsize=256)

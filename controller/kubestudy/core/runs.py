@@ -8,10 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kubestudy.api.study import Direction, MetricValue, Objective, Strategy, StudySpec
-from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Run, RungValue
+from kubestudy.api.trial import (
+    FAILED,
+    PAUSED,
+    PENDING,
+    RUNNING,
+    STOPPED,
+    SUCCEEDED,
+    FoldValues,
+    Run,
+    RungValue,
+)
 from kubestudy.core.accounts import carried
 from kubestudy.core.facts import MetricTrack, RunFacts, RunKey, RunReport, RunState
-from kubestudy.core.failures import Verdict, bad, judge
+from kubestudy.core.failures import Remedy, Verdict, bad, judge
 from kubestudy.core.names import job_name
 from kubestudy.core.retries import not_before
 
@@ -48,6 +58,12 @@ class RunProgress:
     def succeeded(self) -> bool:
         """Whether it gave its values."""
         return self.record is not None and self.record.outcome == SUCCEEDED
+
+    @property
+    def fold(self) -> int:
+        """The fold that it is at."""
+        reported = self.report.fold if self.report else None
+        return self.key.fold if reported is None else reported
 
     @property
     def waits(self) -> bool:
@@ -92,7 +108,7 @@ def follow_run(
 
     Args:
         trial: Name of the trial, which is not finished.
-        fold: Which fold.
+        fold: Which fold; 0 where one pod trains all.
         stored: What is stored of its runs so far.
         seen: What is seen of the runs of the Study.
         reports: What their pods reported, by pod UID.
@@ -119,7 +135,9 @@ def follow_run(
     facts = progress.facts
     if facts is None:
         if last is not None and open_:
-            gone = bad("Deleted", f"Job {last.job} was deleted")
+            gone = _last_fold_done(
+                bad("Deleted", f"Job {last.job} was deleted"), stored, None, spec
+            )
             lost = RunFacts(key, last.job, RunState.FAILED, started=last.start_time, ended=now)
             _close(progress, lost, gone, last, gpus, now)
         elif last is not None:
@@ -130,19 +148,55 @@ def follow_run(
     progress.rungs |= {r.resource: float(r.value) for r in reached}
     if not facts.ended_by_itself:
         _keep_up(progress, facts, last, gpus, now, at_once=bool(reached))
-        _keep_rungs(progress, last, reached)
+        _keep_rungs(progress, reached)
+        _keep_folds(progress, spec)
         return progress
     if facts.silent and not (progress.report and progress.report.complete):
         lost_log = "its pod is gone, and its log with it" if facts.pod_uid is None else None
         progress.report = RunReport(complete=True, problem=lost_log)
     report = progress.report
     if report is not None and report.complete:
-        verdict = judge(facts, report, spec.owed)
+        verdict = judge(
+            facts, report, spec.owed, folds_left(stored, spec) if spec.one_pod else None
+        )
+        verdict = _last_fold_done(verdict, stored, report, spec)
         _close(progress, facts, verdict, last, gpus, now)
-        if verdict.remedy is None and progress.record is not None:
+        if verdict.remedy is None and progress.record is not None and not spec.one_pod:
             progress.record = with_values(progress.record, report, spec)
-        _keep_rungs(progress, last, reached)
+        _keep_rungs(progress, reached)
+        _keep_folds(progress, spec)
     return progress
+
+
+def folds_left(stored: Sequence[Run], spec: StudySpec) -> list[int]:
+    """The folds that one pod is to train now: those that no run before it has done."""
+    done = {f.fold for run in stored for f in run.folds or ()}
+    return [fold for fold in range(spec.folds) if fold not in done]
+
+
+def _last_fold_done(
+    verdict: Verdict, stored: Sequence[Run], report: RunReport | None, spec: StudySpec
+) -> Verdict:
+    """What is taken away after its last fold was done has nothing left to be run again for."""
+    if not spec.one_pod or verdict.remedy in (None, Remedy.FAIL):
+        return verdict
+    done = report.folds_done if report else {}
+    return verdict if set(folds_left(stored, spec)) - done.keys() else Verdict("Completed")
+
+
+def _keep_folds(progress: RunProgress, spec: StudySpec) -> None:
+    """Writes down what the folds gave that a pod which trains all of them is done with."""
+    if progress.record is None or progress.report is None or not progress.report.fold_count:
+        return
+    report = progress.report
+    done = report.folds if progress.succeeded else report.folds_done
+    known = {f.fold: f for f in progress.record.folds or ()}
+    for fold in sorted(done):
+        if done[fold].metrics.keys() >= {*spec.owed}:
+            objectives, constraints = _values_of(done[fold], spec)
+            known[fold] = FoldValues(fold=fold, objectives=objectives, constraints=constraints)
+    folds = [known[fold] for fold in sorted(known)]
+    progress.record = progress.record.model_copy(update={"folds": folds or None})
 
 
 def _reached(progress: RunProgress, levels: Sequence[int], objective: Objective) -> list[RungValue]:
@@ -155,12 +209,11 @@ def _reached(progress: RunProgress, levels: Sequence[int], objective: Objective)
     ]
 
 
-def _keep_rungs(progress: RunProgress, last: Run | None, reached: list[RungValue]) -> None:
+def _keep_rungs(progress: RunProgress, reached: list[RungValue]) -> None:
     """Writes the rungs of this run down beside those that are stored of it."""
     if progress.record is None:
         return
-    same = last is not None and last.job == progress.record.job
-    rungs = [*((last.rungs or ()) if last and same else ()), *reached]
+    rungs = [*(progress.record.rungs or ()), *reached]
     progress.record = progress.record.model_copy(update={"rungs": rungs or None})
 
 
@@ -191,8 +244,10 @@ def _keep_up(
 
 def _write_down(progress: RunProgress, record: Run, last: Run | None, gpus: int) -> None:
     """Says what should be stored; what is stored of the same run is taken into account."""
-    same = last is not None and last.job == record.job
-    progress.record = carried(last, record, gpus) if last and same else record
+    if last is not None and last.job == record.job:
+        kept = {"rungs": last.rungs, "folds": last.folds}
+        record = carried(last, record, gpus).model_copy(update=kept)
+    progress.record = record
 
 
 def _close(
@@ -211,6 +266,14 @@ def _close(
 
 def with_values(record: Run, report: RunReport, spec: StudySpec) -> Run:
     """Puts the values that a run gave into what is stored of it."""
+    objectives, constraints = _values_of(report, spec)
+    return record.model_copy(update={"objectives": objectives, "constraints": constraints})
+
+
+def _values_of(
+    report: RunReport, spec: StudySpec
+) -> tuple[list[MetricValue], list[MetricValue] | None]:
+    """The values of the objectives and of the constrained metrics."""
     values = [
         MetricValue(metric=o.metric, value=objective_value(o, report)) for o in spec.objectives
     ]
@@ -218,7 +281,7 @@ def with_values(record: Run, report: RunReport, spec: StudySpec) -> Run:
         MetricValue(metric=c.metric, value=report.metrics[c.metric].latest)
         for c in spec.constraints or ()
     ]
-    return record.model_copy(update={"objectives": values, "constraints": bounded or None})
+    return values, bounded or None
 
 
 def objective_value(objective: Objective, report: RunReport) -> float:

@@ -35,6 +35,12 @@ def stopping_problems(spec: StudySpec) -> Iterator[FieldError]:
             )
         return
     yield from kind.check(settings, spec)
+    if kind.keeps_value and spec.one_pod:
+        yield FieldError(
+            "earlyStopping.type",
+            f"{chosen.type} ends single folds, which crossValidation.execution OnePod trains in one"
+            " pod; use PodPerFold, or another rule",
+        )
     if spec.algorithm.resource is not None:
         yield FieldError(
             "earlyStopping",

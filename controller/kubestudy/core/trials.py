@@ -142,7 +142,7 @@ def follow(
     if trial.finished:
         return progress
     stored = progress.status.runs or []
-    for fold in range(spec.cross_validation.folds if spec.cross_validation else 1):
+    for fold in range(1 if spec.one_pod else spec.folds):
         of_fold = [r for r in stored if r.fold == fold]
         run = follow_run(trial.metadata.name, fold, of_fold, seen, reports, spec, gpus, now, levels)
         progress.runs.append(run)
@@ -174,8 +174,10 @@ def _end_runs(progress: Progress, reason: str, gpus: int, now: datetime) -> None
     for run in progress.runs:
         if run.facts is not None and not run.succeeded:
             ended = _ended(progress, run.facts, STOPPED, reason, gpus, now)
-            rungs = run.record.rungs if run.record else None
-            _record(progress, ended.model_copy(update={"rungs": rungs}))
+            if run.record is not None:
+                kept = {"rungs": run.record.rungs, "folds": run.record.folds}
+                ended = ended.model_copy(update=kept)
+            _record(progress, ended)
 
 
 def conclude(
@@ -199,7 +201,7 @@ def conclude(
 
 def values_so_far(progress: Progress) -> list[MetricValue] | None:
     """Mean and standard deviation of each objective over the folds that are done."""
-    done = [r.objectives for r in progress.status.runs or () if r.objectives]
+    done = [f.objectives for f in progress.status.folds.values()]
     return over_folds(done) if done else None
 
 
@@ -275,14 +277,14 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]
-    done = sum(r.succeeded for r in progress.runs)
-    folds = f"{done} of {len(progress.runs)} folds done" if len(progress.runs) > 1 else ""
+    done = len(progress.status.folds)
+    folds = f"{done} of {spec.folds} folds done" if spec.folds > 1 else ""
     if (RUNNING, None) in outcomes:
         _become(progress, RUNNING, "Running", folds, now)
     elif (PENDING, "Suspended") in outcomes:
         message = "held back while the Study is suspended"
         _become(progress, PENDING, "Suspended", message, now)
-    elif done:
+    elif any(run.succeeded for run in progress.runs):
         _become(progress, RUNNING, "Running", folds, now)
     elif open_ and open_[0].facts:
         facts = open_[0].facts
@@ -307,7 +309,7 @@ def _conclude(
 ) -> None:
     """Ends a trial whose runs are all done: what they gave together, and whether it is feasible."""
     status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
-    bounded = [r.constraints for r in status.runs or () if r.constraints]
+    bounded = [f.constraints for f in status.folds.values() if f.constraints]
     if spec.constraints and bounded:
         status = status.model_copy(update={"constraints": over_folds(bounded)})
         status = status.model_copy(update={"feasible": is_feasible(status, spec)})
@@ -371,9 +373,9 @@ def _measure(progress: Progress, run: RunProgress, spec: StudySpec) -> None:
                 metric=name, latest=t.latest, min=t.min, max=t.max, step=t.step, count=t.count
             )
         )
+    curve = progress.status.curve or []
+    for fold, of_fold in (report.folds or {run.key.fold: report}).items():
+        curve = course(curve, of_fold, fold, spec)
     progress.status = progress.status.model_copy(
-        update={
-            "metrics": metrics,
-            "curve": course(progress.status.curve or (), report, run.key.fold, spec) or None,
-        }
+        update={"metrics": metrics, "curve": curve or None}
     )

@@ -27,6 +27,13 @@ def number(value: object) -> float | None:
         return None
 
 
+def fold_number(value: float | None) -> int | None:
+    """The number of a fold; None where it can be none."""
+    if value is None or not 0 <= value < 2**53 or value != int(value):
+        return None
+    return int(value)
+
+
 def is_name(text: str) -> bool:
     """Whether a status can hold this as the name of a metric."""
     return 0 < len(text) <= 128 and text.isprintable()

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from kubestudy.api.study import LogFormat, StudySpec
 from kubestudy.core.facts import Observation
 from kubestudy.core.metric_regex import MetricRegex
-from kubestudy.sources.json_text import is_name, json_object, number
+from kubestudy.sources.json_text import fold_number, is_name, json_object, number
 from kubestudy.sources.wanted import is_told, wanted
 
 MAX_LINE = 16 * 1024
 """Longer lines are no reports; in characters."""
 
 DEFAULT_FORMATS = (LogFormat.JSON, LogFormat.TRAINER_LOG, LogFormat.KEY_VALUE)
-RESERVED = ("seq", "step", "epoch", "time", "final")
+RESERVED = ("seq", "step", "epoch", "fold", "time", "final")
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
 _NUMBER = (
@@ -60,7 +60,7 @@ class LineReader:
         numbers = self.wanted | ({self._resource} if self._resource else set())
         names = "|".join(re.escape(n) for n in sorted(numbers, key=len, reverse=True))
         self._pair = re.compile(
-            rf"(?<![\w./\-])({names}|step|epoch)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?!\.?\w)",
+            rf"(?<![\w./\-])({names}|step|epoch|fold)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?!\.?\w)",
             re.IGNORECASE,
         )
 
@@ -118,6 +118,8 @@ class LineReader:
                 numbers[name] = float(match.value)
             if match.step and _WHOLE_NUMBER.fullmatch(match.step):
                 numbers["step"] = float(match.step)
+            if match.fold and _WHOLE_NUMBER.fullmatch(match.fold):
+                numbers["fold"] = float(match.fold)
         if not self.wanted & numbers.keys():
             return None
         return self._observation(numbers.items())
@@ -139,7 +141,7 @@ class LineReader:
         if step is not None and not math.isfinite(step):
             step = None
         resource = numbers.get(self._resource) if self._resource else None
-        return Observation(metrics, step, seq, final, resource)
+        return Observation(metrics, step, seq, final, resource, fold_number(numbers.get("fold")))
 
 
 def _shown(line: str) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from kubestudy.core.facts import LastWord, MetricTrack
-from kubestudy.sources.json_text import is_name, json_object, number
+from kubestudy.sources.json_text import fold_number, is_name, json_object, number
 from kubestudy.sources.wanted import is_told
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
@@ -26,7 +26,7 @@ def last_word(message: str | None, wanted: frozenset[str] = frozenset()) -> Last
     metrics: dict[str, MetricTrack] = {}
     for name, values in _objects(record.get("metrics")):
         latest = _float(values.get("latest"))
-        if latest is None or not is_name(name) or not is_told(name, latest, wanted):
+        if latest is None or not _is_metric(name, latest, wanted):
             continue
         low, high = _float(values.get("min")), _float(values.get("max"))
         step = _float(values.get("step"))
@@ -42,7 +42,27 @@ def last_word(message: str | None, wanted: frozenset[str] = frozenset()) -> Last
         seq if isinstance(seq, int) and not isinstance(seq, bool) else None,
         reason if isinstance(reason, str) and _REASON.fullmatch(reason) else None,
         str(record.get("message") or "")[:1024].encode(errors="replace").decode(),
+        fold_number(number(record.get("fold"))),
+        _folds(record.get("folds"), wanted),
     )
+
+
+def _folds(value: Any, wanted: frozenset[str]) -> dict[int, dict[str, MetricTrack]]:
+    """What each fold reported, from lists by metric: the last value, or [last, min, max]."""
+    folds: dict[int, dict[str, MetricTrack]] = {}
+    for name, of_folds in value.items() if isinstance(value, dict) else ():
+        for fold, told in enumerate(of_folds if isinstance(of_folds, list) else ()):
+            given = [_float(v) for v in (told if isinstance(told, list) else [told])]
+            numbers = [v for v in given if v is not None]
+            if len(numbers) not in (1, 3) or not _is_metric(name, numbers[0], wanted):
+                continue
+            latest, low, high = numbers if len(numbers) == 3 else numbers * 3
+            folds.setdefault(fold, {})[name] = MetricTrack(latest, low, high, None)
+    return folds
+
+
+def _is_metric(name: str, value: float, wanted: frozenset[str]) -> bool:
+    return is_name(name) and is_told(name, value, wanted)
 
 
 def _objects(value: Any) -> list[tuple[str, dict[str, Any]]]:

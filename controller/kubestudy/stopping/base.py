@@ -61,9 +61,9 @@ class Course:
     def values(self, metric: str) -> dict[int, float]:
         """The metric's value of each fold that is done."""
         return {
-            run.fold: v.value
-            for run in self.status.runs or ()
-            for v in run.objectives or ()
+            fold: v.value
+            for fold, gave in self.status.folds.items()
+            for v in gave.objectives
             if v.metric == metric
         }
 

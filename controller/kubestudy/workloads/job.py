@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,7 @@ from kubestudy.api.trial import Trial
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
+from kubestudy.core.runs import folds_left
 from kubestudy.workloads.pod import Manifest, moment, pod_facts
 from kubestudy.workloads.scraping import METRICS_PORT, expose, scraping_env
 
@@ -143,7 +144,7 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     if study.spec.algorithm.resource:
         env |= _resource(study.spec.algorithm.resource, trial.spec.until)
     if study.spec.cross_validation:
-        env |= _fold(study.spec.cross_validation, run)
+        env |= _fold(study.spec.cross_validation, _folds_of(study, trial, run))
     if study.spec.trial.checkpoints:
         env["KUBESTUDY_CHECKPOINT_DIR"] = _checkpoints(study, trial.metadata.name, run.fold)
         if trial.spec.inherits is not None:
@@ -154,7 +155,8 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
 
 
 def _checkpoints(study: Study, trial: str, fold: int) -> str:
-    return f"{CHECKPOINTS}/{study.metadata.uid}/{trial}/fold-{fold}"
+    of_fold = "" if study.spec.one_pod else f"/fold-{fold}"
+    return f"{CHECKPOINTS}/{study.metadata.uid}/{trial}{of_fold}"
 
 
 def _resource(resource: Resource, until: int | None) -> dict[str, str]:
@@ -164,9 +166,16 @@ def _resource(resource: Resource, until: int | None) -> dict[str, str]:
     return {**told, "KUBESTUDY_RUNGS": ",".join(map(str, levels(resource)))}
 
 
-def _fold(cross_validation: CrossValidation, run: RunKey) -> dict[str, str]:
+def _folds_of(study: Study, trial: Trial, run: RunKey) -> list[int]:
+    """The folds that a run trains."""
+    if not study.spec.one_pod:
+        return [run.fold]
+    return folds_left((trial.status.runs if trial.status else None) or (), study.spec)
+
+
+def _fold(cross_validation: CrossValidation, folds: Sequence[int]) -> dict[str, str]:
     return {
-        "KUBESTUDY_FOLD": str(run.fold),
+        "KUBESTUDY_FOLD": ",".join(map(str, folds)),
         "KUBESTUDY_FOLDS": str(cross_validation.folds),
         "KUBESTUDY_FOLD_SEED": str(cross_validation.seed),
         "KUBESTUDY_FOLD_STRATIFIED": str(cross_validation.stratified).lower(),
