@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,8 +44,6 @@ class KnownSpaceTPESampler(TPESampler):
         study: optuna.Study,
     ) -> dict[str, NDArray[np.float64]]:
         rows = np.array([self._numbers(t) for t in trials]).reshape(-1, len(self._known_space))
-        columns = [name in search_space for name in self._known_space]
-        rows = rows[~np.isnan(rows[:, columns]).any(axis=1)]
         return {
             name: column.astype(int if isinstance(d, CategoricalDistribution) else float)
             for (name, d), column in zip(self._known_space.items(), rows.T, strict=True)
@@ -54,13 +51,9 @@ class KnownSpaceTPESampler(TPESampler):
         }
 
     def _numbers(self, trial: FrozenTrial) -> tuple[float, ...]:
-        """The number of each parameter; NaN where a trial of another Study has none."""
         numbers: tuple[float, ...] | None = trial.system_attrs.get(NUMBERS)
         if numbers is None:
             values = trial.params
-            numbers = tuple(
-                d.to_internal_repr(values[name]) if name in values else math.nan
-                for name, d in self._known_space.items()
-            )
+            numbers = tuple(d.to_internal_repr(values[n]) for n, d in self._known_space.items())
             trial.system_attrs[NUMBERS] = numbers
         return numbers
