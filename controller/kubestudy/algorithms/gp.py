@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MOST, MOST_AT_RUNGS = 1000, 300
 """Values that a suggestion takes into account: beyond it, the best half and the newest half."""
 
+STARTUP_AT_RUNGS = 5
+"""Trials with a value before it models anything, where trials have values at rungs."""
+
 FITTED, FITTED_AT_RUNGS = 150, 80
 """Values that length scales are fitted to: beyond it, the best half and others evenly."""
 
@@ -80,8 +83,9 @@ class GP(SearchAlgorithm):
         """Suggests the most promising of many points."""
         assert isinstance(self.settings, GPSettings)
         coordinates = [Coordinate(d) for d in self.space.dimensions]
+        startup = self.settings.startup_trials if self.resource is None else STARTUP_AT_RUNGS
         seen = list(self._seen(history))
-        if len({o.index for _, o in seen if o.values}) < self.settings.startup_trials:
+        if len({o.index for _, o in seen if o.values}) < startup:
             units = sobol.units(max(index, 0), len(coordinates), self.seed)
         else:
             seed = seed_of_suggestion(self.seed, index)
