@@ -145,13 +145,16 @@ class GP(SearchAlgorithm):
             believed = process.mean(there)
             process = GaussianProcess(np.vstack([x, there]), np.append(y, believed), theta)
             best = min(best, float(believed.min()))
-        tried = {f.tobytes() for f in features(np.array([_units(coordinates, o) for o in history]))}
+        tried: set[bytes] = set()
+        if self.space.grid_size is not None:
+            known = features(np.array([_units(coordinates, o) for o in history]))
+            tried = {f.tobytes() for f in known}
 
         def worth(points: Array) -> Array:
             x = features(points)
             mean, deviation = process.predict(x)
             worths = log_expected_improvement(mean, deviation, best)
-            return np.where([f.tobytes() in tried for f in x], -np.inf, worths)
+            return np.where([f.tobytes() in tried for f in x], -np.inf, worths) if tried else worths
 
         leaders = units[np.argsort(y, kind="stable")[:5]]
         return _largest(worth, leaders, self.settings.candidates, np.random.default_rng(seed))
