@@ -1,4 +1,4 @@
-"""How long a suggestion takes: TPE here against Optuna's own ``ask`` on the same history.
+"""How long a suggestion takes: TPE here against Optuna's own ``ask`` on the same history; ASHA.
 
 python -m bench.suggestion                 # at 1,000 and 10,000 trials
 python -m bench.suggestion --trials 1000   # only that many
@@ -18,13 +18,14 @@ from dataclasses import replace
 
 import optuna
 
-from kubestudy.algorithms.base import Observed
+from kubestudy.algorithms.asha import ASHA
+from kubestudy.algorithms.base import Observed, SearchAlgorithm
 from kubestudy.algorithms.optuna_history import Axis, _Mirror
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
 from kubestudy.algorithms.tpe import TPE
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective
+from kubestudy.api.study import Direction, Objective, Resource
 
 PENDING = 50
 MOST_MS = {1000: 25.0, 10_000: 100.0}
@@ -118,6 +119,34 @@ def measure(trials: int, rounds: int) -> bool:
     )
 
 
+def measure_rungs(trials: int, rounds: int) -> None:
+    """Prints how long ASHA takes; there is no goal, and no peer with the same history."""
+    rng, points = random.Random(trials), Random(SPACE, 0)
+    history = []
+    for i in range(trials):
+        rungs = []
+        for epochs in (1, 3, 9):
+            rungs.append((epochs, rng.random() / epochs))
+            if rng.random() > 1 / 3:
+                break
+        history.append(Observed(i, points.suggest(i), rungs=tuple(rungs)))
+    history += [Observed(i, points.suggest(i)) for i in range(trials, trials + PENDING)]
+    objectives = [Objective(metric="loss", direction=Direction.MINIMIZE)]
+    asha = ASHA(SPACE, 1, None, objectives, Resource(name="epochs", max=27))
+    taken = []
+    for _ in range(rounds):
+        taken.append(timed(lambda: history.append(_next(asha, history))))
+    print(
+        f"{trials:6} trials with rungs, {PENDING} pending, 10 parameters, p50 of {rounds}:"
+        f" ASHA's suggestion {statistics.median(taken):.1f} ms",
+        flush=True,
+    )
+
+
+def _next(algorithm: SearchAlgorithm, history: list[Observed]) -> Observed:
+    return Observed(len(history), algorithm.suggest(len(history), history))
+
+
 def main() -> int:
     """Measures; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -126,6 +155,8 @@ def main() -> int:
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     good = [measure(trials, options.rounds) for trials in options.trials or MOST_MS]
+    for trials in options.trials or MOST_MS:
+        measure_rungs(trials, options.rounds)
     return 0 if all(good) else 1
 
 

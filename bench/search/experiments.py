@@ -21,6 +21,7 @@ RUNGS = (
     "kubestudy ASHA",
     "kubestudy BOHB",
     "kubestudy ASHA with TPE",
+    "kubestudy ASHA, random points",
     "Optuna Hyperband",
     "Ray ASHA",
     "Syne Tune ASHA",

@@ -51,6 +51,7 @@ if "Hyperband" in available():
         "Hyperband", True, synchronous=True, settings={"iterations": 1000}
     )
     METHODS["kubestudy ASHA with TPE"] = _ours("ASHA", True, settings={"sampler": "TPE"})
+    METHODS["kubestudy ASHA, random points"] = _ours("ASHA", True, settings={"sampler": "Random"})
 METHODS |= {
     "Optuna TPE": lambda p, seed, _, n: Optuna(p, seed, trials=n),
     "Optuna TPE, ordered lists": lambda p, seed, _, n: Optuna(p, seed, trials=n, ordered=True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kubestudy.algorithms.asha import ASHA, ASHASettings
 from kubestudy.algorithms.base import Observed, SearchAlgorithm
-from kubestudy.algorithms.gp import GP
+from kubestudy.algorithms.gp import GP, GPSettings
 from kubestudy.algorithms.numeric.gaussian import (
     GaussianProcess,
     _loss,
@@ -15,8 +16,9 @@ from kubestudy.algorithms.numeric.gaussian import (
 )
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
-from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective
+from kubestudy.algorithms.tpe import TPE
+from kubestudy.api.parameters import Parameter, When
+from kubestudy.api.study import Direction, Objective, Resource
 
 rng = np.random.default_rng(3)
 X = rng.random((30, 2))
@@ -79,3 +81,68 @@ def test_it_is_far_better_than_random_on_a_smooth_function() -> None:
     of_gp = np.mean([regret(GP, seed) for seed in range(2)])
     of_random = np.mean([regret(Random, seed) for seed in range(20)])
     assert of_gp < 0.35 * of_random
+
+
+# At rungs.
+
+LINE = SearchSpace([Parameter(name="x", min=0, max=1)])
+MINIMIZE = [Objective(metric="loss", direction=Direction.MINIMIZE)]
+EPOCHS = Resource(name="epochs", max=27)
+CONDITIONAL = SearchSpace(
+    [
+        Parameter(name="optim", choices=["sgd", "adam"]),
+        Parameter(name="momentum", values=[0, 0.9], when=When(parameter="optim", choices=["sgd"])),
+    ]
+)
+
+
+def test_it_learns_from_trials_that_ended_at_their_first_rung() -> None:
+    points = [Random(LINE, 1).suggest(i) for i in range(16)]
+    history = [Observed(i, p, rungs=((1, abs(float(p["x"]) - 0.3)),)) for i, p in enumerate(points)]
+    asha = ASHA(LINE, 1, None, MINIMIZE, EPOCHS)
+    assert asha.suggest(16, history)["x"] == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_trial_that_came_further_is_not_better_for_that() -> None:
+    """The best x is 0.3, but the least losses are above 0.5, where trials had more epochs."""
+
+    def loss(x: float, epoch: int) -> float:
+        return (x - 0.3) ** 2 + 2 / epoch
+
+    history = []
+    for i, x in enumerate(np.linspace(0.02, 0.98, 17)):
+        rungs = tuple((epoch, loss(x, epoch)) for epoch in ((1, 3, 9) if x > 0.5 else (1,)))
+        history.append(Observed(i, {"x": float(x)}, rungs=rungs))
+    for index in range(17, 20):
+        point = ASHA(LINE, 1, None, MINIMIZE, EPOCHS).suggest(index, history)
+        assert float(point["x"]) < 0.5
+        history.append(Observed(index, point))
+
+
+def test_every_point_of_a_finite_space_is_suggested_once() -> None:
+    grid = SearchSpace([Parameter(name=n, values=[1, 2, 3, 4]) for n in "ab"])
+    algorithm = GP(grid, 1, GPSettings(startupTrials=2), MINIMIZE)
+    history = [Observed(i, grid.point(i), (float(i),)) for i in range(3)]
+    for index in range(3, 16):
+        history.append(Observed(index, algorithm.suggest(index, history), (float(index),)))
+    assert len({tuple(o.assignment.values()) for o in history}) == 16
+
+
+@pytest.mark.parametrize(
+    ("sampler", "parameters", "objectives", "taken"),
+    [
+        ({}, LINE, 1, GP),
+        ({"sampler": "TPE"}, LINE, 1, TPE),
+        ({"sampler": "Random"}, LINE, 1, Random),
+        ({}, LINE, 2, TPE),
+        ({}, CONDITIONAL, 1, TPE),
+    ],
+    ids=["default", "TPE", "Random", "several objectives", "conditional"],
+)
+def test_what_suggests_the_points_of_asha(
+    sampler: dict[str, str], parameters: SearchSpace, objectives: int, taken: type[SearchAlgorithm]
+) -> None:
+    settings = ASHASettings.model_validate(sampler)
+    asha = ASHA(parameters, 1, settings, MINIMIZE * objectives, EPOCHS)
+    assert type(asha.sampler) is taken
+    assert asha.adaptive is taken.adaptive

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from optuna.samplers import TPESampler
 
 from kubestudy.algorithms.base import Observed
-from kubestudy.algorithms.optuna_history import OptunaHistory, _Mirror
+from kubestudy.algorithms.optuna_history import OptunaHistory, _Mirror, seed_of_suggestion
 from kubestudy.algorithms.space import SearchSpace
-from kubestudy.algorithms.tpe import TPE
+from kubestudy.algorithms.tpe import TPE, TPESettings
 from kubestudy.api.parameters import Parameter
 from kubestudy.api.study import Direction, Objective
 
@@ -147,3 +148,19 @@ def test_tpe_learns_which_trials_are_better(good: Any, bad: Any) -> None:
     history = good_and_bad(good, bad)
     near = [tpe.suggest(30 + k, history)["lr"] < 1e-4 for k in range(20)]
     assert sum(near) >= 15
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_tpe_suggests_what_optunas_own_sampler_does(together: bool) -> None:
+    rng = random.Random(2)
+    history = [moved(Observed(i, TPE(SPACE, 9).suggest(i)), rng, 1) for i in range(60)]
+    tpe = TPE(SPACE, 1, TPESettings(multivariate=together), objectives("Minimize"))
+    for index in range(60, 66):
+        mirror = _Mirror(SPACE, [Direction.MINIMIZE])
+        mirror.follow(history)
+        plain = TPESampler(
+            seed=seed_of_suggestion(1, index), multivariate=together, constant_liar=True
+        )
+        suggested = tpe.suggest(index, history)
+        assert suggested == mirror.ask(plain)
+        history.append(moved(Observed(index, suggested), rng, 1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -27,11 +29,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-MOST = 1000
-"""Trials that a suggestion takes into account: beyond it, the best half and the newest half."""
+MOST, MOST_AT_RUNGS = 1000, 300
+"""Values that a suggestion takes into account: beyond it, the best half and the newest half."""
 
-FITTED = 150
-"""Trials that length scales are fitted to: beyond it, the best half and others evenly."""
+STARTUP_AT_RUNGS = 5
+"""Trials with a value before it models anything, where trials have values at rungs."""
+
+FITTED, FITTED_AT_RUNGS = 150, 80
+"""Values that length scales are fitted to: beyond it, the best half and others evenly."""
 
 
 class GPSettings(Settings):
@@ -42,7 +47,7 @@ class GPSettings(Settings):
         ge=2,
         le=10_000,
         alias="startupTrials",
-        description="Trials that end before it models anything; until then points are Sobol's.",
+        description="Trials with a value before it models anything; until then points are Sobol's.",
     )
     candidates: int = Field(
         default=512, ge=16, le=10_000, description="Points that each search begins with."
@@ -58,6 +63,10 @@ class GP(SearchAlgorithm):
     failed ones with the worst value seen. Each choice is a feature of its own. A suggestion
     takes time that grows with the cube of the trials, about a second at 1,000; beyond
     that, it takes the best 500 and the newest 500 into account.
+
+    As the sampler of trials with rungs, it learns from their values at every rung: how far a trial
+    had come is one feature more, and what is expected is the improvement at the end (after Klein et
+    al., arXiv 2003.10865).
     """
 
     name: ClassVar[str] = "GP"
@@ -74,15 +83,36 @@ class GP(SearchAlgorithm):
         """Suggests the most promising of many points."""
         assert isinstance(self.settings, GPSettings)
         coordinates = [Coordinate(d) for d in self.space.dimensions]
-        completed = [o for o in history if o.values is not None]
-        if len(completed) < self.settings.startup_trials:
+        startup = self.settings.startup_trials if self.resource is None else STARTUP_AT_RUNGS
+        seen = list(self._seen(history))
+        if len({o.index for _, o in seen if o.values}) < startup:
             units = sobol.units(max(index, 0), len(coordinates), self.seed)
         else:
-            units = self._most_promising(coordinates, history, seed_of_suggestion(self.seed, index))
+            seed = seed_of_suggestion(self.seed, index)
+            units = self._most_promising(coordinates, seen, history, seed)
         return {c.dimension.name: c.value(u) for c, u in zip(coordinates, units, strict=True)}
 
+    def _seen(self, history: Sequence[Observed]) -> Iterator[tuple[float, Observed]]:
+        """Each value of a trial as if it were its last, after how far the trial had come: 0 to 1.
+
+        The least of the resource is 0, the whole of it 1.
+        """
+        for o in history:
+            if self.resource is not None:
+                low, high = self.resource.min, self.resource.max
+                for at, value in o.rungs:
+                    if at < high:
+                        level = math.log(at / low) / math.log(high / low)
+                        yield level, replace(o, values=(value,))
+            if o.values is not None or o.failed:
+                yield 1.0, o
+
     def _most_promising(
-        self, coordinates: Sequence[Coordinate], history: Sequence[Observed], seed: int
+        self,
+        coordinates: Sequence[Coordinate],
+        seen: Sequence[tuple[float, Observed]],
+        history: Sequence[Observed],
+        seed: int,
     ) -> list[float]:
         import numpy as np
 
@@ -92,42 +122,42 @@ class GP(SearchAlgorithm):
             log_expected_improvement,
         )
 
+        def features(points: Array, levels: Array | float = 1.0) -> Array:
+            found = _features(coordinates, points)
+            if self.resource is None:
+                return found
+            return np.column_stack([found, np.broadcast_to(levels, len(found))])
+
         assert isinstance(self.settings, GPSettings)
-        ended = [o for o in history if o.values is not None or o.failed]
-        costs = self._costs(ended)
-        kept = _best_and_newest(costs, MOST)
-        units = np.array([_units(coordinates, ended[i]) for i in kept])
-        x, y = _features(coordinates, units), costs[kept]
+        costs = self._costs([o for _, o in seen])
+        kept = _best_and_newest(costs, MOST if self.resource is None else MOST_AT_RUNGS)
+        units = np.array([_units(coordinates, seen[i][1]) for i in kept])
+        x, y = features(units, np.array([seen[i][0] for i in kept])), costs[kept]
         y = (y - y.mean()) / max(float(y.std()), 1e-12)
-        some = _best_and_even(y, FITTED)
+        some = _best_and_even(y, FITTED if self.resource is None else FITTED_AT_RUNGS)
         theta = fitted(x[some], y[some])
         process = GaussianProcess(x, y, theta)
-        best = float(process.mean(x).min())
-        pending = [o for o in history if o.values is None and not o.failed]
+        best = float(process.mean(features(units)).min())
+        unseen = {o.index for o in history} - {o.index for _, o in seen}
+        pending = [o for o in history if o.index in unseen]
         if pending:
-            there = _features(coordinates, np.array([_units(coordinates, o) for o in pending]))
+            there = features(np.array([_units(coordinates, o) for o in pending]))
             believed = process.mean(there)
             process = GaussianProcess(np.vstack([x, there]), np.append(y, believed), theta)
             best = min(best, float(believed.min()))
+        tried: set[bytes] = set()
+        if self.space.grid_size is not None:
+            known = features(np.array([_units(coordinates, o) for o in history]))
+            tried = {f.tobytes() for f in known}
 
         def worth(points: Array) -> Array:
-            mean, deviation = process.predict(_features(coordinates, points))
-            return log_expected_improvement(mean, deviation, best)
+            x = features(points)
+            mean, deviation = process.predict(x)
+            worths = log_expected_improvement(mean, deviation, best)
+            return np.where([f.tobytes() in tried for f in x], -np.inf, worths) if tried else worths
 
-        rng = np.random.default_rng(seed)
-        dimensions = len(coordinates)
         leaders = units[np.argsort(y, kind="stable")[:5]]
-        near = leaders[rng.integers(len(leaders), size=self.settings.candidates // 2)]
-        near = near + rng.normal(0, 0.1, near.shape) * (rng.random(near.shape) < 0.5)
-        points = np.vstack([rng.random((self.settings.candidates, dimensions)), near]).clip(0, 1)
-        values = worth(points)
-        for width in (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003):
-            top = points[np.argsort(-values, kind="stable")[:4]]
-            moved = np.repeat(top, 24, axis=0)
-            moved = (moved + rng.normal(0, width, moved.shape)).clip(0, 1)
-            points = np.vstack([top, moved])
-            values = worth(points)
-        return [float(u) for u in points[int(values.argmax())]]
+        return _largest(worth, leaders, self.settings.candidates, np.random.default_rng(seed))
 
     def _costs(self, ended: Sequence[Observed]) -> Array:
         """What is modelled: less is better; failed and infeasible trials are no better than any.
@@ -153,6 +183,25 @@ class GP(SearchAlgorithm):
         return np.asarray(np.minimum(costs, median + 2 * (median - float(costs.min()))))
 
 
+def _largest(
+    worth: Callable[[Array], Array], leaders: Array, candidates: int, rng: np.random.Generator
+) -> list[float]:
+    """The point worth most: of random ones and some near leaders, then ever nearer to the best."""
+    import numpy as np
+
+    near = leaders[rng.integers(len(leaders), size=candidates // 2)]
+    near = near + rng.normal(0, 0.1, near.shape) * (rng.random(near.shape) < 0.5)
+    points = np.vstack([rng.random((candidates, leaders.shape[1])), near]).clip(0, 1)
+    values = worth(points)
+    for width in (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003):
+        top = points[np.argsort(-values, kind="stable")[:4]]
+        moved = np.repeat(top, 24, axis=0)
+        moved = (moved + rng.normal(0, width, moved.shape)).clip(0, 1)
+        points = np.vstack([top, moved])
+        values = worth(points)
+    return [float(u) for u in points[int(values.argmax())]]
+
+
 def _units(coordinates: Sequence[Coordinate], o: Observed) -> list[float]:
     return [c.unit(o.assignment[c.dimension.name]) for c in coordinates]
 
@@ -167,11 +216,15 @@ def _features(coordinates: Sequence[Coordinate], units: Array) -> Array:
         if choices is not None:
             place = np.minimum((column * len(choices)).astype(int), len(choices) - 1)
             columns += list((place[None] == np.arange(len(choices))[:, None]) / 2**0.5)
-        elif c.width:
+        elif c.width and c.dimension.is_log and c.dimension.parameter.values is None:
             columns.append(np.array([c.unit(c.value(float(u))) for u in column]))
+        elif c.dimension.size is not None:
+            size = c.dimension.size
+            place = np.minimum(np.floor(column * size), size - 1)
+            columns.append((place / size + (place + 1) / size) / 2)
         else:
             columns.append(column)
-    return np.array(columns, dtype=float).T
+    return np.ascontiguousarray(np.array(columns, dtype=float).T)
 
 
 def _best_and_newest(costs: Array, most: int) -> list[int]:

@@ -32,7 +32,7 @@ class MultiFidelity(SearchAlgorithm):
         synchronous: bool = False,
     ):
         super().__init__(space, seed, settings, objectives, resource, synchronous)
-        self.sampler = self.sampler_type(space, seed, objectives=objectives)
+        self.sampler = self.sampler_type(space, seed, objectives=objectives, resource=resource)
         self.adaptive = self.sampler.adaptive
 
     @property
