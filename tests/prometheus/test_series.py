@@ -179,7 +179,7 @@ def test_a_pod_that_is_not_scraped_has_no_value(pods: Callable[..., Pods]) -> No
     mine.show("unseen", {"terminated": {"startedAt": now(), "finishedAt": now(), "exitCode": 0}})
     report = mine.read_to_the_end("unseen")
     assert not report.metrics
-    assert report.hint == "Prometheus has no series of this pod; is it scraped?"
+    assert report.hint == "Prometheus has no such series of this pod; is it scraped?"
 
 
 def test_a_pod_that_says_nothing_of_its_end_is_read_all_the_same(pods: Callable[..., Pods]) -> None:

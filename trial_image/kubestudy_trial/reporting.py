@@ -95,7 +95,7 @@ class Reporter:
             for last, part in _parts(values):
                 self._print(head | part | ({"final": True} if final and last else {}))
             if self._gauges is not None:
-                self._gauges.set(step, epoch, values)
+                self._gauges.set({"step": step, "epoch": head.get("epoch")}, values)
             self._write_message("Completed" if final else "", "")
 
     def conclude(self, reason: str, message: str = "") -> None:
@@ -181,14 +181,14 @@ def termination_message(
 class _Gauges:
     """The metrics for Prometheus. Labels name a metric, never a trial or a parameter.
 
-    A scrape sees whole reports only: a value always comes with the step that it belongs to.
+    A scrape sees whole reports only: a value always comes with the step and epoch it belongs to.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, float] = {}
-        self._steps: dict[str, int] = {}
         self._places: dict[str, float] = {}
+        self._places_of: dict[str, dict[str, float]] = {"step": {}, "epoch": {}}
 
     @classmethod
     def serve(cls, port: int) -> "_Gauges | None":
@@ -206,29 +206,29 @@ class _Gauges:
             return None
         return gauges
 
-    def set(self, step: int | None, epoch: float | None, values: dict[str, float]) -> None:
+    def set(self, places: dict[str, float | None], values: dict[str, float]) -> None:
         with self._lock:
-            for place, number in (("step", step), ("epoch", epoch)):
+            self._values |= values
+            for place, number in places.items():
+                of_metrics = self._places_of[place]
                 if number is not None:
                     self._places[place] = number
-            self._values |= values
-            for name in values:
-                if step is None:
-                    self._steps.pop(name, None)
+                    of_metrics |= dict.fromkeys(values, number)
                 else:
-                    self._steps[name] = step
+                    for name in values:
+                        of_metrics.pop(name, None)
 
     def collect(self) -> "Iterator[Metric]":
         """Give everything as it is now; called by the endpoint."""
         from prometheus_client.core import GaugeMetricFamily as Gauge
 
         with self._lock:
-            values, steps, places = dict(self._values), dict(self._steps), dict(self._places)
-        for name, numbers, text in (
-            ("kubestudy_trial_metric", values, "The last reported value of a metric."),
-            ("kubestudy_trial_metric_step", steps, "The step of that report."),
-        ):
-            family = Gauge(name, text, labels=["metric"])
+            values, places = dict(self._values), dict(self._places)
+            places_of = {place: dict(numbers) for place, numbers in self._places_of.items()}
+        families = [("", values, "The last reported value of a metric.")]
+        families += [(f"_{p}", n, f"The {p} of that report.") for p, n in places_of.items()]
+        for suffix, numbers, text in families:
+            family = Gauge(f"kubestudy_trial_metric{suffix}", text, labels=["metric"])
             for metric, number in numbers.items():
                 family.add_metric([metric], number)
             yield family
