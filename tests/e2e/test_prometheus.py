@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kubestudy.runtime.client import Object
 from tests.e2e.conftest import ENFORCE
 from tests.support.controller_process import ROOT
 from tests.support.kubectl import Namespace, condition, count, new_namespace
+from tests.support.pod_discovery import PodDiscovery
 from tests.support.prometheus import INTERVAL, PACKAGE, PrometheusServer
 from tests.support.studies import study
 from tests.support.surroundings import give_up
@@ -55,9 +57,9 @@ import json, os, time
 from prometheus_client import Gauge, start_http_server
 case = json.loads(os.environ["KUBESTUDY_PARAMETERS"])["case"]
 if case == "several":
-    for part in ("left", "right"):
-        parts = Gauge("accuracy", "Of a part.", ["part"]) if part == "left" else parts
-        parts.labels(part).set(0.8)
+    parts = Gauge("accuracy", "Of a part.", ["part"])
+    parts.labels("left").set(0.8)
+    parts.labels("right").set(0.8)
 elif case != "absent":
     Gauge("accuracy", "Of the whole.").set(float(case))
 start_http_server(int(os.environ["KUBESTUDY_METRICS_PORT"]))
@@ -74,8 +76,8 @@ def place(
 ) -> Iterator[Namespace]:
     """A namespace with all Studies of this file, which run side by side to save time.
 
-    Prometheus finds their pods as the documentation says, by an account that may list pods; the
-    controller in its pod is told where it is.
+    Prometheus scrapes their pods as the documentation says, and the controller in its pod is told
+    where it is.
     """
     if not isinstance(cluster, Cluster):
         pytest.skip("needs the cluster of tests/testcluster, whose pods reach this machine")
@@ -84,41 +86,32 @@ def place(
     folder = tmp_path_factory.mktemp("prometheus")
     with new_namespace(cluster, "prometheus") as place:
         cluster.kubectl("label", "namespace", place.name, f"{ENFORCE}=restricted")
-        config = documented_config(cluster, place, folder / "token")
-        (folder / "token").write_text(account(place))
-        with PrometheusServer(folder, config, network.NODE_ADDRESS) as server:
-            tell(controller, f"URL={server.url}", f"SCRAPE_INTERVAL={INTERVAL}")
-            place.kubectl(
-                *("create", "configmap", "library"),
-                f"--from-file={ROOT / 'trial_image/kubestudy_trial'}",
-            )
-            for manifest in studies(controller_image):
-                place.apply(manifest)
-            yield place
-            tell(controller, "URL-", "SCRAPE_INTERVAL-")
+        found = folder / "targets" / "pods.json"
+        config = documented_config(found)
+        with (
+            PrometheusServer(folder, config, network.NODE_ADDRESS) as server,
+            PodDiscovery(place, found),
+        ):
+            library = f"--from-file={ROOT / 'trial_image/kubestudy_trial'}"
+            place.kubectl("create", "configmap", "library", library)
+            try:
+                tell(controller, f"URL={server.url}", f"SCRAPE_INTERVAL={INTERVAL}")
+                for manifest in studies(controller_image):
+                    place.apply(manifest)
+                yield place
+            finally:
+                tell(controller, "URL-", "SCRAPE_INTERVAL-")
 
 
-def account(place: Namespace) -> str:
-    """Makes an account that may find pods, and returns its token."""
-    place.kubectl("create", "serviceaccount", "prometheus")
-    place.kubectl("create", "role", "finds-pods", "--verb=list,watch", "--resource=pods")
-    subject = f"--serviceaccount={place.name}:prometheus"
-    place.kubectl("create", "rolebinding", "finds-pods", "--role=finds-pods", subject)
-    return place.kubectl("create", "token", "prometheus")
-
-
-def documented_config(cluster: Cluster, place: Namespace, token: Any) -> str:
-    """The configuration of Prometheus in the documentation, with the way to this cluster."""
+def documented_config(found: Path) -> str:
+    """The configuration of Prometheus in the documentation, which learns of pods by a file."""
     text = (ROOT / "docs/metrics.md").read_text()
     (documented,) = re.findall(r"```yaml\n(scrape_configs:.*?)```", text, re.DOTALL)
     config = yaml.safe_load(documented)
     (job,) = config["scrape_configs"]
     job["scrape_interval"] = job["scrape_timeout"] = f"{INTERVAL}s"
-    (pods,) = job["kubernetes_sd_configs"]
-    pods["api_server"] = cluster.server
-    pods["tls_config"] = {"ca_file": str(cluster.authority.folder / "ca.crt")}
-    pods["authorization"] = {"credentials_file": str(token)}
-    pods["namespaces"] = {"names": [place.name]}
+    assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]
+    job["file_sd_configs"] = [{"files": [str(found)]}]
     return json.dumps(config)
 
 
@@ -157,12 +150,11 @@ def studies(image: str) -> Iterator[Object]:
         return {"template": {"spec": pod}}
 
     search: dict[str, Any] = {
-        "parameters": [{"name": "rate", "min": 0.0, "max": 1.0}],
         "algorithm": {"type": "TPE", "seed": 7, "settings": {"startupTrials": 1}},
         "budget": {"parallelism": 1, "maxTrials": 3},
     }
-    yield study("logged", **search, trial=trial(LIBRARY + JUMPS))
-    yield study("scraped", **search, trial=trial(LIBRARY + MUTED + JUMPS), metrics=ALONE)
+    yield ranging("rate", "logged", **search, trial=trial(LIBRARY + JUMPS))
+    yield ranging("rate", "scraped", **search, trial=trial(LIBRARY + MUTED + JUMPS), metrics=ALONE)
     yield study(
         "stopped",
         {"accuracy": [0.9, 0.8, 0.1, 0.7]},
@@ -171,10 +163,10 @@ def studies(image: str) -> Iterator[Object]:
         earlyStopping={"type": "Median", "settings": {"startupTrials": 1}},
         trial=trial(LIBRARY + MUTED + POOR_STAYS.replace("LAST", "4")),
     )
-    yield study(
+    yield ranging(
+        "accuracy",
         "rungs",
         metrics=ALONE,
-        parameters=[{"name": "accuracy", "min": 0.0, "max": 1.0}],
         initialTrials=[{"accuracy": value} for value in (0.9, 0.8, 0.2, 0.1)],
         algorithm={"type": "ASHA", "resource": {"name": "epochs", "max": 4, "eta": 2}},
         budget={"parallelism": 2, "maxTrials": 4},
@@ -186,6 +178,13 @@ def studies(image: str) -> Iterator[Object]:
         metrics=[{"type": "Prometheus", "query": "accuracy"}],
         trial=trial(CASES),
     )
+
+
+def ranging(parameter: str, name: str, **spec: Any) -> Object:
+    """A Study over one parameter between 0 and 1."""
+    manifest = study(name, **spec)
+    manifest["spec"]["parameters"] = [{"name": parameter, "min": 0.0, "max": 1.0}]
+    return manifest
 
 
 def course(trial: Object) -> tuple[Any, Any, Any, Any]:
