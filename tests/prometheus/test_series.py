@@ -37,7 +37,9 @@ class Pods:
     """Pods as the API server would show them, read by a collector that runs."""
 
     def __init__(self, server: PrometheusServer, **source: str) -> None:
-        self.study = study(metrics=[{"type": "Prometheus", **source}])
+        resource = {"name": "max_steps", "max": 3}
+        algorithm = {"type": "ASHA", "resource": resource}
+        self.study = study(metrics=[{"type": "Prometheus", **source}], algorithm=algorithm)
         self._cache: Cache[Object] = Cache(lambda o: o, lambda _: ("team", "demo"))
         self.told = threading.Event()
         self.collector = SeriesCollector(
@@ -132,6 +134,7 @@ def test_each_report_counts_once_and_the_last_before_the_exit_counts(
     report = mine.read_to_the_end(pod)
     assert values(report) == {"accuracy": (0.9, 3, 4), "loss": (0.8, 2, 3)}
     assert [(p.step, p.value) for p in report.curve] == [(0, 0), (1, 0.1), (2, 0.2), (3, 0.9)]
+    assert {level: track.latest for level, track in report.rungs.items()} == {1: 0.1, 3: 0.9}
     assert report.exit_message == "as told"
     assert report.hint is None
     # A controller that is started again reads the same of the pod's whole life.
@@ -179,7 +182,7 @@ def test_a_pod_that_is_not_scraped_has_no_value(pods: Callable[..., Pods]) -> No
     mine.show("unseen", {"terminated": {"startedAt": now(), "finishedAt": now(), "exitCode": 0}})
     report = mine.read_to_the_end("unseen")
     assert not report.metrics
-    assert report.hint == "Prometheus has no series of this pod; is it scraped?"
+    assert report.hint == "Prometheus has no such series of this pod; is it scraped?"
 
 
 def test_a_pod_that_says_nothing_of_its_end_is_read_all_the_same(pods: Callable[..., Pods]) -> None:

@@ -1,4 +1,4 @@
-"""A real Prometheus server (Debian's), which scrapes real processes of this machine."""
+"""A real Prometheus server (Debian's), which scrapes processes of this machine, or of pods."""
 
 from __future__ import annotations
 
@@ -38,14 +38,16 @@ class PrometheusServer:
 
     Args:
         folder: For its configuration and data.
+        config: Its configuration, where that is another one than to scrape what it is told to.
+        address: Where it serves.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str | None = None, address: str = "127.0.0.1") -> None:
         self._folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._listens = f"{address}:{free_port()}"
+        self.url = f"http://{self._listens}"
         (folder / "targets").mkdir()
-        (folder / "prometheus.yml").write_text(CONFIG.format(interval=INTERVAL))
+        (folder / "prometheus.yml").write_text(config or CONFIG.format(interval=INTERVAL))
 
     def __enter__(self) -> Self:
         packages.install(PACKAGE)
@@ -55,7 +57,7 @@ class PrometheusServer:
                     shutil.which("prometheus") or "prometheus",
                     f"--config.file={self._folder / 'prometheus.yml'}",
                     f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address=127.0.0.1:{self.port}",
+                    f"--web.listen-address={self._listens}",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -136,11 +136,16 @@ def test_without_a_controller_there_are_no_parameters() -> None:
 def test_prometheus_reads_the_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     reporter = Reporter(Environment(metrics_port=port, trial="secret-name"))
-    reporter.report(step=40, epoch=1.5, eval_accuracy=0.81)
+    reporter.report(step=40, epoch=1.5, eval_accuracy=0.81, loss=0.5)
+    reporter.report(step=50, loss=0.4)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     assert 'kubestudy_trial_metric{metric="eval_accuracy"} 0.81' in text
-    assert "kubestudy_trial_step 40.0" in text
+    assert 'kubestudy_trial_metric_step{metric="eval_accuracy"} 40.0' in text
+    assert 'kubestudy_trial_metric_epoch{metric="eval_accuracy"} 1.5' in text
+    assert 'kubestudy_trial_metric_step{metric="loss"} 50.0' in text
+    assert 'kubestudy_trial_metric_epoch{metric="loss"}' not in text
+    assert "kubestudy_trial_step 50.0" in text
     assert "kubestudy_trial_epoch 1.5" in text
     assert "secret-name" not in text
 

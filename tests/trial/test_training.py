@@ -3,12 +3,14 @@
 import csv
 import json
 import math
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from .conftest import Ended
+from .test_reporting import free_port
 
 pytestmark = pytest.mark.trainer
 
@@ -30,6 +32,20 @@ def test_a_trial_learns_and_says_so(trial: Trial, data: Path) -> None:
     assert ended.message["reason"] == "Completed"
     assert ended.message["metrics"]["eval_accuracy"]["latest"] == last["eval_accuracy"]
     assert "--evaluation_strategy is now --eval_strategy" in ended.log
+
+
+def test_prometheus_has_the_last_evaluation_with_its_epoch(trial: Trial) -> None:
+    port = free_port()
+    last = trial(KUBESTUDY_METRICS_PORT=str(port)).reports[-1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        told = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines())
+    for series, number in (
+        ("metric", last["eval_accuracy"]),
+        ("metric_step", last["step"]),
+        ("metric_epoch", last["epoch"]),
+    ):
+        assert float(told[f'kubestudy_trial_{series}{{metric="eval_accuracy"}}']) == number
+    assert (last["step"], last["epoch"]) == (8, 2)
 
 
 def test_pairs_of_texts_are_both_seen(trial: Trial, data: Path) -> None:

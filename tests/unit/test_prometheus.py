@@ -27,6 +27,10 @@ def step(name: str, samples: dict[float, float | str]) -> dict[str, Any]:
     return series(samples, __name__="kubestudy_trial_metric_step", metric=name)
 
 
+def epoch(name: str, samples: dict[float, float | str]) -> dict[str, Any]:
+    return series(samples, __name__="kubestudy_trial_metric_epoch", metric=name)
+
+
 def test_a_value_that_was_scraped_twice_counts_once() -> None:
     reader = SeriesReader(SPEC)
     answer = [
@@ -95,7 +99,7 @@ def test_what_is_not_finite_is_told_where_it_matters() -> None:
 def test_an_answer_of_another_shape_holds_nothing(bad: dict[str, Any]) -> None:
     reader = SeriesReader(SPEC)
     assert reader.read([bad]) == []
-    assert reader.hint == "Prometheus has no series of this pod; is it scraped?"
+    assert reader.hint == "Prometheus has no such series of this pod; is it scraped?"
 
 
 def test_the_query_is_the_users_or_for_what_the_library_exports() -> None:
@@ -105,6 +109,67 @@ def test_the_query_is_the_users_or_for_what_the_library_exports() -> None:
     assert default.text.endswith('namespace="team",pod="a-0"}')
     custom = query_of(study(metrics=[{"type": "Prometheus", "query": "max(x)"}]).spec, "n", "p")
     assert custom.text == 'max(x{namespace="n",pod="p"})'
+
+
+# The resource of an algorithm with rungs.
+
+
+def spent(answer: list[dict[str, Any]], **resource: str) -> list[tuple[dict, Any, Any]]:
+    """The metrics, step and resource of each observation, where rungs go by a resource."""
+    algorithm = {"type": "ASHA", "resource": {"max": 9, **resource}}
+    reader = SeriesReader(study(algorithm=algorithm, metrics=[{"type": "Prometheus"}]).spec)
+    return [(o.metrics, o.step, o.resource) for o in reader.read(answer)]
+
+
+def test_a_metric_counts_at_its_own_epoch_and_step() -> None:
+    answer = [
+        metric("accuracy", {1: 0.5, 2: 0.5, 3: 0.5}),
+        step("accuracy", {1: 10, 2: 10, 3: 20}),
+        epoch("accuracy", {1: 1, 2: 1, 3: 2}),
+        metric("loss", {2: 3}),
+        step("loss", {2: 15}),
+        epoch("loss", {2: 1.5}),
+    ]
+    by_epoch = [
+        ({"accuracy": 0.5}, 10, 1),
+        ({"loss": 3}, 15, 1.5),
+        ({"accuracy": 0.5}, 20, 2),
+    ]
+    assert spent(answer, name="num_train_epochs") == by_epoch
+    by_step = [(metrics, at, at) for metrics, at, _ in by_epoch]
+    assert spent(answer, name="max_steps") == by_step
+
+
+def test_a_resource_of_its_own_name_counts_for_the_metrics_of_its_report() -> None:
+    answer = [
+        metric("accuracy", {1: 0.5, 2: 0.5}),
+        step("accuracy", {1: 10, 2: 10}),
+        metric("samples", {1: 320, 2: 480}),
+        step("samples", {1: 10, 2: 15}),
+    ]
+    assert spent(answer, name="samples") == [
+        ({"accuracy": 0.5, "samples": 320}, 10, 320),
+        ({"samples": 480}, 15, 480),
+    ]
+
+
+@pytest.mark.parametrize("label", ["__name__", "metric"])
+def test_a_query_tells_the_resource_by_a_second_series(label: str) -> None:
+    def named(name: str, samples: dict[float, float | str]) -> dict[str, Any]:
+        return series(samples, **{label: name})
+
+    same = {1: 0.5, 2: 0.5, 3: 0.5}
+    answer = [named("accuracy", same), named("epoch", {1: 1, 2: 1, 3: 2})]
+    expected = [({"accuracy": 0.5}, 1, 1), ({"accuracy": 0.5}, 2, 2)]
+    assert spent(answer, name="num_train_epochs") == expected
+    answer = [named("accuracy", same), named("samples", {1: 32, 2: 32, 3: 64})]
+    assert [told[2] for told in spent(answer, name="samples")] == [32, 64]
+
+
+@pytest.mark.parametrize("untold", ["NaN", "+Inf", "-Inf"])
+def test_a_place_that_is_no_number_is_not_told(untold: str) -> None:
+    answer = [metric("accuracy", {1: 0.5}), epoch("accuracy", {1: untold})]
+    assert spent(answer, name="num_train_epochs") == [({"accuracy": 0.5}, None, None)]
 
 
 # Several sources.
@@ -142,12 +207,14 @@ def test_the_first_source_that_has_a_metric_counts(
 
 
 def test_the_course_comes_from_the_first_source_that_has_the_objective() -> None:
-    logs, series = told(), RunReport.of(["accuracy"])
-    series.add(Observation({"accuracy": 0.5}, step=7))
+    logs, series = told(), RunReport.of(["accuracy"], levels=[1])
+    series.add(Observation({"accuracy": 0.5}, step=7, resource=1))
     merged = preferred([logs, series], OWED)
     assert merged is not None
     assert merged.curve == series.curve
     assert merged.newest == series.newest
+    assert merged.rungs == series.rungs
+    assert list(merged.rungs) == [1]
 
 
 def test_hints_of_all_sources_are_told_and_nothing_is_changed() -> None:

@@ -76,6 +76,23 @@ def test_a_selector_is_read_as_it_was_scraped_and_an_expression_in_steps() -> No
     assert bind("-a", "team", "a-0").over(60, 5) == f"(-a{MINE})[60s:5s]"
 
 
+@pytest.mark.parametrize(
+    ("query", "single"),
+    [
+        ("max(a)", True),
+        ("-sum(a) / sum(b) * 100", True),
+        ("max(max by (metric) (a))", True),
+        ("max by (metric) (a)", False),
+        ("max(a) by (metric)", False),
+        ('{__name__=~"a|b"}', False),
+        ("a", False),
+        ("max(a) + b", False),
+    ],
+)
+def test_an_aggregation_of_everything_is_one_series(query: str, single: bool) -> None:
+    assert bind(query, "team", "a-0").single is single
+
+
 WORDS = [
     *("a", "up", "sum", "rate", "by", "or", "offset", "max_over_time", "__name__", "pod"),
     *("(", ")", "{", "}", "[5m]", "[5m:1m]", ",", "+", "-", "*", "/", "=", "=~", "!=", "@", "#"),

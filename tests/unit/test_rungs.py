@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubestudy.algorithms.rungs import brackets, levels
+from kubestudy.api.meta import condition
 from kubestudy.api.study import Resource, Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.acceptance import problems
@@ -95,6 +96,7 @@ class Workers:
         speed: Seconds of an epoch, from a trial's index.
         start_up: Seconds from a run's start to its first epoch.
         keeps: Whether pods find their checkpoints again.
+        tells: Whether reports tell the epoch.
     """
 
     study: Study
@@ -102,6 +104,7 @@ class Workers:
     speed: Callable[[int], float] = lambda index: 10.0
     start_up: float = 5.0
     keeps: bool = True
+    tells: bool = True
     trials: dict[str, Trial] = field(default_factory=dict)
     runs: dict[RunKey, RunFacts] = field(default_factory=dict)
     reports: dict[str, RunReport] = field(default_factory=dict)
@@ -184,7 +187,8 @@ class Workers:
         epoch = self.epochs[key.trial, key.fold] = self.epochs.get((key.trial, key.fold), 0) + 1
         value = self.value(float(trial.spec.parameters["x"]), epoch)
         report = self.reports[facts.pod_uid or ""]
-        report.add(Observation({"accuracy": value}, resource=float(epoch)))
+        spent = float(epoch) if self.tells else None
+        report.add(Observation({"accuracy": value}, resource=spent))
         assert self.study.spec.algorithm.resource is not None
         if epoch == self.study.spec.algorithm.resource.max:
             report.complete = True
@@ -243,6 +247,21 @@ def test_hyperband_runs_its_table(parallelism: int, kept: bool, synchronous: boo
     assert status.trials is not None
     assert (status.trials.paused, status.trials.finished) == (0, 17)
     assert not done.runs or all(f.ended_by_itself for f in done.runs.values())
+
+
+@pytest.mark.parametrize(
+    ("tells", "message"),
+    [
+        (True, ""),
+        (False, "came to no rung: it never reported accuracy together with epoch 1 or more"),
+    ],
+)
+def test_a_trial_that_tells_of_no_rung_says_so(tells: bool, message: str) -> None:
+    done = Workers(study(budget={"parallelism": 17}), tells=tells).drive()
+    statuses = [t.status for t in done.trials.values() if t.status and t.state == "Succeeded"]
+    ends = [condition(status.conditions, "Succeeded") for status in statuses]
+    assert ends
+    assert {end.message for end in ends if end} == {message}
 
 
 def test_synchronous_rungs_have_the_sizes_of_the_table() -> None:

@@ -118,7 +118,7 @@ class Reporter:
             for last, part in _parts(values):
                 self._print(head | part | ({"final": True} if final and last else {}))
             if self._gauges is not None:
-                self._gauges.set(step, epoch, fold, values)
+                self._gauges.set({"step": step, "epoch": head.get("epoch"), "fold": fold}, values)
             is_last = final and (not folds or fold in (None, folds[-1]))
             self._write_message("Completed" if is_last else "", "")
 
@@ -241,14 +241,14 @@ def _folds_within(room: int, of_folds: Mapping[str, Mapping[int, Series]]) -> di
 class _Gauges:
     """The metrics for Prometheus. Labels name a metric, never a trial or a parameter.
 
-    A scrape sees whole reports only: a value always comes with the step that it belongs to.
+    A scrape sees whole reports only: a value always comes with its step, epoch and fold.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, float] = {}
-        self._steps: dict[str, int] = {}
         self._places: dict[str, float] = {}
+        self._places_of: dict[str, dict[str, float]] = {"step": {}, "epoch": {}, "fold": {}}
 
     @classmethod
     def serve(cls, port: int) -> "_Gauges | None":
@@ -266,31 +266,29 @@ class _Gauges:
             return None
         return gauges
 
-    def set(
-        self, step: int | None, epoch: float | None, fold: int | None, values: dict[str, float]
-    ) -> None:
+    def set(self, places: dict[str, float | None], values: dict[str, float]) -> None:
         with self._lock:
-            for place, number in (("step", step), ("epoch", epoch), ("fold", fold)):
+            self._values |= values
+            for place, number in places.items():
+                of_metrics = self._places_of[place]
                 if number is not None:
                     self._places[place] = number
-            self._values |= values
-            for name in values:
-                if step is None:
-                    self._steps.pop(name, None)
+                    of_metrics |= dict.fromkeys(values, number)
                 else:
-                    self._steps[name] = step
+                    for name in values:
+                        of_metrics.pop(name, None)
 
     def collect(self) -> "Iterator[Metric]":
         """Give everything as it is now; called by the endpoint."""
         from prometheus_client.core import GaugeMetricFamily as Gauge
 
         with self._lock:
-            values, steps, places = dict(self._values), dict(self._steps), dict(self._places)
-        for name, numbers, text in (
-            ("kubestudy_trial_metric", values, "The last reported value of a metric."),
-            ("kubestudy_trial_metric_step", steps, "The step of that report."),
-        ):
-            family = Gauge(name, text, labels=["metric"])
+            values, places = dict(self._values), dict(self._places)
+            places_of = {place: dict(numbers) for place, numbers in self._places_of.items()}
+        families = [("", values, "The last reported value of a metric.")]
+        families += [(f"_{p}", n, f"The {p} of that report.") for p, n in places_of.items()]
+        for suffix, numbers, text in families:
+            family = Gauge(f"kubestudy_trial_metric{suffix}", text, labels=["metric"])
             for metric, number in numbers.items():
                 family.add_metric([metric], number)
             yield family

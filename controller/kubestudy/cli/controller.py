@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-# A scrape may come a little late.
-SCRAPE_MARGIN = 5
+# Prometheus takes up to five seconds to begin with a new pod, and a scrape may come a little late.
+SCRAPE_MARGIN = 10
 
 
 @click.command(short_help="Run the controller (what the Deployment's pod does).")

@@ -103,6 +103,7 @@ def _not_built_yet(spec: StudySpec) -> Iterator[FieldError]:
 
 
 def _metrics(spec: StudySpec, sources: Set[SourceType]) -> Iterator[FieldError]:
+    resource = spec.algorithm.resource
     for i, source in enumerate(spec.metrics or ()):
         if source.type not in sources:
             yield FieldError(
@@ -111,8 +112,15 @@ def _metrics(spec: StudySpec, sources: Set[SourceType]) -> Iterator[FieldError]:
                 " the controller's option --prometheus-url, and local runs have none; use Logs",
             )
         try:
-            if source.query is not None:
-                bind(source.query, "namespace", "pod")
+            query = bind(source.query, "namespace", "pod") if source.query is not None else None
+            if query is not None and query.single and resource is not None:
+                names = f"{spec.objective.metric}|{resource.report}"
+                yield FieldError(
+                    f"metrics[{i}].query",
+                    f"gives one number, and {spec.algorithm.type} needs to know {resource.report}"
+                    f' beside it; give a query of both series, such as {{__name__=~"{names}"}}, or'
+                    " none for what kubestudy-trial exports",
+                )
             if source.regex is not None:
                 MetricRegex(source.regex)
         except PromQLError as error:

@@ -60,10 +60,12 @@ class BoundQuery:
     Attributes:
         text: The query, for an instant.
         plain: Whether it is a mere selector, whose samples can be had as they were scraped.
+        single: Whether its answer can only be one series, without a name.
     """
 
     text: str
     plain: bool
+    single: bool
 
     def over(self, seconds: int, step: int) -> str:
         """The query for all values of the last seconds; of an expression, one every ``step``."""
@@ -88,7 +90,7 @@ def bind(query: str, namespace: str, pod: str) -> BoundQuery:
     parser.end()
     if not parser.selectors:
         raise PromQLError("names no series of the trial")
-    return BoundQuery(text, parser.operations == 0)
+    return BoundQuery(text, parser.operations == 0, single=parser.named == 0)
 
 
 class _Parser:
@@ -99,6 +101,7 @@ class _Parser:
         self._tokens = _tokens(query)
         self._at = 0
         self.selectors = 0
+        self.named = 0
         self.operations = 0
 
     def query(self, depth: int) -> str:
@@ -142,10 +145,13 @@ class _Parser:
 
     def _aggregation(self, name: str, depth: int) -> str:
         self.operations += 1
+        named = self.named
         labels = self._labels() if self._next == "by" else ""
         text = self._expect("(") + self.query(depth + 1) + self._expect(")")
         if not labels and self._next == "by":
             labels = self._labels()
+        if not labels:
+            self.named = named
         return name + labels + text
 
     def _labels(self) -> str:
@@ -185,6 +191,7 @@ class _Parser:
 
     def _selector(self, name: str) -> str:
         self.selectors += 1
+        self.named += 1
         matchers = []
         if self._next == "{":
             self._take()

@@ -273,7 +273,7 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         _finish(progress, FAILED, verdict.reason, verdict.message, now, ended)
         return
     if all(run.succeeded for run in progress.runs):
-        _conclude(progress, spec, "Completed", "", now)
+        _conclude(progress, spec, "Completed", _without_rungs(progress, spec), now)
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]
@@ -289,6 +289,15 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
     elif open_ and open_[0].facts:
         facts = open_[0].facts
         _become(progress, PENDING, facts.reason or "Waiting", facts.message, now)
+
+
+def _without_rungs(progress: Progress, spec: StudySpec) -> str:
+    """Says so where a trial that should have come to rungs has not told of any."""
+    resource = spec.algorithm.resource
+    if resource is None or any(run.rungs for run in progress.runs):
+        return ""
+    where = f"{resource.report} {resource.min} or more"
+    return f"came to no rung: it never reported {spec.objective.metric} together with {where}"
 
 
 def _tell_of_gaps(progress: Progress, run: RunProgress, now: datetime) -> None:

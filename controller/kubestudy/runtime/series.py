@@ -197,7 +197,7 @@ class SeriesCollector:
         except PromQLError as error:  # The Study was edited; it says so itself.
             log.warning("study %s/%s: %s", *key, error)
             return None
-        report = RunReport.of(study.spec.owed)
+        report = RunReport.empty(study.spec)
         begin = (began or time.time()) - 2 * self._interval
         new = PodSeries(key, query, SeriesReader(study.spec), report, begin)
         with self._lock:

@@ -36,7 +36,7 @@ def preferred(reports: Sequence[RunReport | None], owed: Set[str]) -> RunReport 
 def _add(merged: RunReport, other: RunReport) -> None:
     merged.metrics = {**other.metrics, **merged.metrics}
     if not merged.curve:
-        merged.curve, merged.newest = other.curve, other.newest
+        merged.curve, merged.newest, merged.rungs = other.curve, other.newest, other.rungs
     merged.not_finite = merged.not_finite or other.not_finite
     merged.problem = merged.problem or other.problem
     merged.hint = "; ".join(filter(None, (merged.hint, other.hint))) or None

@@ -1,8 +1,8 @@
 """Reads observations out of what a Prometheus server knows of a trial's pod.
 
 Without a query of the user, the series are those that ``kubestudy-trial`` exports: the last value
-of each metric, and the step at which it was reported. They are read as they were scraped, each
-sample with its own time, so that none is counted twice however often it is read.
+of each metric, and the step and epoch at which it was reported. They are read as they were scraped,
+each sample with its own time, so that none is counted twice however often it is read.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from kubestudy.sources.json_text import is_name
 from kubestudy.sources.wanted import is_told, wanted
 
 METRIC = "kubestudy_trial_metric"
-STEP_OF_METRIC = "kubestudy_trial_metric_step"
-STEP = "kubestudy_trial_step"
-EPOCH = "kubestudy_trial_epoch"
+PLACES = ("step", "epoch")
+"""The numbers that tell where in training a metric was reported."""
+PLACE_OF_METRIC = {f"{METRIC}_{place}": place for place in PLACES}
 LABEL = "metric"
 """The label that names the metric, as the trial calls it."""
 
-DEFAULT_QUERY = f'{{__name__=~"{METRIC}|{STEP_OF_METRIC}|{STEP}|{EPOCH}"}}'
+DEFAULT_QUERY = f'{{__name__=~"{"|".join((METRIC, *PLACE_OF_METRIC))}"}}'
 
 Series = Mapping[str, Any]
 """A range of samples, as in the answers of Prometheus' HTTP API."""
 
 Kind = tuple[str, str]
-"""What a series is of: one of the names above, and the metric as the trial calls it."""
+"""What a series tells: ``METRIC`` or a place, and of which metric; of all where that is empty."""
+
+Seen = tuple[float, float | None, float | None]
+"""A metric's value, and the step and the resource that it was reported at."""
 
 
 def query_of(spec: StudySpec, namespace: str, pod: str) -> BoundQuery:
@@ -59,9 +62,11 @@ class SeriesReader:
     def __init__(self, spec: StudySpec):
         self.wanted = wanted(spec)
         self.ambiguous: set[str] = set()
+        resource = spec.algorithm.resource
+        self._resource = resource.report if resource else None
         self._objective = spec.objective.metric
         self._read_to: dict[Kind, float] = {}
-        self._last: dict[str, tuple[float, float | None]] = {}
+        self._last: dict[str, Seen] = {}
         self._labels: dict[Kind, dict[str, str]] = {}
 
     @property
@@ -73,7 +78,7 @@ class SeriesReader:
                 f"Prometheus has several series of {names} for this pod; give a query that makes"
                 " one of them, such as max(...)"
             )
-        return None if self._last else "Prometheus has no series of this pod; is it scraped?"
+        return None if self._last else "Prometheus has no such series of this pod; is it scraped?"
 
     def read(self, series: Sequence[Series]) -> list[Observation]:
         """Reads samples; those that are not newer than what was read before count no more."""
@@ -90,14 +95,14 @@ class SeriesReader:
         return [report for time in sorted(moments) for report in self._at(moments[time])]
 
     def _key(self, labels: Mapping[str, str]) -> Kind | None:
-        """What a series is of: one of the trial's own kinds and the metric, or just a metric."""
-        kind, name = labels.get("__name__", ""), labels.get(LABEL, "")
-        if kind in (STEP, EPOCH):
-            return kind, ""
-        if kind == STEP_OF_METRIC:
-            return kind, name
-        if not name:
-            name = kind if kind in self.wanted else self._objective
+        """What a series is of; one that does not say so is the first objective."""
+        series, name = labels.get("__name__", ""), labels.get(LABEL, "")
+        if series in PLACE_OF_METRIC:
+            return PLACE_OF_METRIC[series], name
+        known = {*self.wanted, *PLACES, self._resource}
+        name = name or (series if series in known else self._objective)
+        if name in PLACES and name not in self.wanted:
+            return name, ""
         return (METRIC, name) if is_name(name) else None
 
     def _is_another(self, key: Kind, labels: dict[str, str]) -> bool:
@@ -108,21 +113,40 @@ class SeriesReader:
         return known != labels
 
     def _at(self, values: Mapping[Kind, float]) -> Iterator[Observation]:
-        """What was reported by one moment and not before, a report for each step."""
-        reports: dict[float | None, dict[str, float]] = defaultdict(dict)
+        """What was reported by one moment and not before, a report for each place in training."""
+        reports: dict[tuple[float | None, float | None], dict[str, float]] = defaultdict(dict)
         for (kind, name), value in values.items():
             if kind != METRIC or name in self.ambiguous:
                 continue
-            step = values.get((STEP_OF_METRIC, name), values.get((STEP, "")))
-            step = values.get((EPOCH, "")) if step is None else step
-            if step is not None and not math.isfinite(step):
-                step = None
-            seen = (value, step)
+            step, resource = _step(values, name), self._spent(values, name)
+            seen = (value, step, resource)
             if not _same(self._last.get(name), seen) and is_told(name, value, self.wanted):
                 self._last[name] = seen
-                reports[step][name] = value
-        for step in sorted(reports, key=lambda s: -math.inf if s is None else s):
-            yield Observation(reports[step], step)
+                reports[step, resource][name] = value
+        for step, resource in sorted(reports, key=lambda at: tuple(map(_none_first, at))):
+            yield Observation(reports[step, resource], step, resource=resource)
+
+    def _spent(self, values: Mapping[Kind, float], name: str) -> float | None:
+        """How much of the resource was spent when a metric was reported; None where untold."""
+        unit = self._resource
+        if unit is None or unit in PLACES:
+            return _place(values, unit, name) if unit else None
+        # A number of the same report, as far as that can be known.
+        together = all(values.get((p, name)) == values.get((p, unit)) for p in PLACES)
+        return _finite(values.get((METRIC, unit))) if together else None
+
+
+def _step(values: Mapping[Kind, float], name: str) -> float | None:
+    step = _place(values, "step", name)
+    return _place(values, "epoch", name) if step is None else step
+
+
+def _place(values: Mapping[Kind, float], place: str, name: str) -> float | None:
+    return _finite(values.get((place, name), values.get((place, ""))))
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _samples(series: Series) -> Iterator[tuple[float, float]]:
@@ -133,5 +157,12 @@ def _samples(series: Series) -> Iterator[tuple[float, float]]:
             continue
 
 
-def _same(a: tuple[float, float | None] | None, b: tuple[float, float | None]) -> bool:
-    return a is not None and a[1] == b[1] and (a[0] == b[0] or (a[0] != a[0] and b[0] != b[0]))
+def _same(before: Seen | None, now: Seen) -> bool:
+    """Whether nothing was reported anew; a resource that is known no more is no news."""
+    if before is None or before[1] != now[1] or now[2] not in (before[2], None):
+        return False
+    return before[0] == now[0] or (before[0] != before[0] and now[0] != now[0])
+
+
+def _none_first(number: float | None) -> float:
+    return -math.inf if number is None else number
