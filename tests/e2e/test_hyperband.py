@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,37 +10,8 @@ from kubestudy.runtime.client import JOBS, Object
 from tests.support.kubectl import Namespace, Refused, count, end_reason, ended
 from tests.support.recorder import Recorder
 from tests.support.studies import study
-from tests.testcluster import Cluster
 
 pytestmark = pytest.mark.timeout(1800, func_only=True)
-
-CLAIM = "checkpoints"
-
-
-@pytest.fixture
-def volume(place: Namespace, own_cluster: Cluster, tmp_path: Path) -> Iterator[str]:
-    """A claim on a folder of the node, which all pods may write to."""
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(0o777)
-    storage = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    size = {"storage": "4Gi"}
-    name = f"{place.name}-{CLAIM}"
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": storage | {"capacity": size, "hostPath": {"path": str(tmp_path)}},
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": CLAIM},
-        "spec": storage | {"volumeName": name, "resources": {"requests": size}},
-    }
-    place.apply(volume)
-    place.apply(claim)
-    yield CLAIM
-    own_cluster.kubectl("delete", "pv", name, "--wait=false")
 
 
 def epochs(place: Namespace, pod: str) -> list[float]:

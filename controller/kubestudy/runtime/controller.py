@@ -36,7 +36,7 @@ from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
 from kubestudy.runtime.watch import Informer
-from kubestudy.workloads.job import JobSettings, observe, run_key
+from kubestudy.workloads.job import JobSettings, observe, observe_without_job, run_key
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +156,13 @@ class Controller:
                 if owner.get("controller"):
                     pods[owner["uid"]].append(pod)
         now = datetime.now(UTC)
-        runs = [self._run(job, pods[job["metadata"]["uid"]], now) for job in self.jobs.group(key)]
-        seen = [facts for facts in runs if facts is not None]
+        runs = [
+            self._run(job, pods.pop(job["metadata"]["uid"], []), now)
+            for job in self.jobs.group(key)
+        ]
+        runs += [observe_without_job(left, now) for left in pods.values()]
+        # Where there are two of a name, the one with a Job is the later.
+        seen = list({facts.key: facts for facts in reversed(runs) if facts is not None}.values())
         reports = {
             facts.pod_uid: report
             for facts in seen
