@@ -61,8 +61,19 @@ class Daemon:
         self._record = state / "run" / f"{name}.json"
         self._mark = f"{MARK}={state}"
 
-    def start(self, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Starts it in a session of its own, with its output in its log."""
+    def start(
+        self,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
+        """Starts it in a session of its own, with its output in its log.
+
+        Args:
+            argv: The command, as it will be restarted.
+            env: Added to the environment.
+            more: Arguments for this time only.
+        """
         self.stop()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._record.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +84,7 @@ class Daemon:
         try:
             pid = os.posix_spawn(
                 command[0],
-                command,
+                [*command, *more],
                 {**os.environ, **(env or {}), mark: value},
                 setsid=True,
                 setsigmask=[],
@@ -90,12 +101,16 @@ class Daemon:
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self._record)
 
-    def restart(self) -> None:
-        """Starts it again as it was last started, also by another process than this one."""
+    def restart(self, *more: str) -> None:
+        """Starts it again as it was started, also by another process than this one.
+
+        Args:
+            *more: Arguments for this time only.
+        """
         record = self._read()
         if record is None:
             raise ClusterError(f"{self.name} was never started here")
-        self.start(record["argv"])
+        self.start(record["argv"], more=more)
 
     def stop(self, grace: float = 10.0) -> None:
         """Ends it: SIGTERM, and SIGKILL after the grace period. Its record stays, for restart."""

@@ -169,30 +169,22 @@ def _why(pod: Manifest, reason: str, terminated: Manifest) -> str:
 def _leaving(pod: Manifest, now: datetime) -> dict[str, Any] | None:
     """A pod that is being deleted: its node tells its end, if it has one that answers."""
     metadata, status = pod["metadata"], pod.get("status") or {}
-    node = (pod.get("spec") or {}).get("nodeName")
-    lost: dict[str, Any] = {
-        "state": RunState.FAILED,
-        "reason": "NodeLost",
-        "message": status.get("message") or f"node {node} does not answer",
-        "ended": now.replace(microsecond=0),
-        "lingering": True,
-        "lost": True,
-    }
-    if status.get("phase") == "Unknown":
-        return lost
+    node, unknown = (pod.get("spec") or {}).get("nodeName"), status.get("phase") == "Unknown"
     last_moment = moment(metadata.get("deletionTimestamp"))
-    if last_moment is None:
+    if last_moment is None and not unknown:
         return None
+    ended = last_moment or now.replace(microsecond=0)
+    gone = {"state": RunState.FAILED, "ended": ended, "lingering": True}
     if node is None:
         reason = _taken_away(pod, {}) or "Deleted"
-        why = _why(pod, reason, {})
-        return lost | {"reason": reason, "message": why, "ended": last_moment, "lost": False}
-    if now >= last_moment + LOST_AFTER:
-        return lost | {"ended": last_moment}
+        return gone | {"reason": reason, "message": _why(pod, reason, {})}
+    if unknown or now >= ended + LOST_AFTER:
+        message = status.get("message") or f"node {node} does not answer"
+        return gone | {"reason": "NodeLost", "message": message, "lost": True}
     working = bool((main_container(pod).get("state") or {}).get("running"))
     return {
         "state": RunState.RUNNING if working else RunState.PENDING,
-        "gives_up": last_moment + LOST_AFTER,
+        "gives_up": ended + LOST_AFTER,
     }
 
 
