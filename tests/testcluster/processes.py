@@ -92,6 +92,8 @@ class Daemon:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o644),
                     (os.POSIX_SPAWN_DUP2, 1, 2),
+                    # A lock or a pipe of who called us would be held for as long as it runs.
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
                 ],
             )
         except OSError as error:
@@ -190,6 +192,16 @@ def _end(pids: list[int], grace: float) -> None:
             time.sleep(0.02 if alive else 0)
     for pid in pids:
         _reap(pid)
+
+
+def _inherited() -> list[int]:
+    """The open files, beside the standard ones, that a process started by us would have as well."""
+    found = []
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # the listing's own is closed by now
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

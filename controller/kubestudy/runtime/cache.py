@@ -116,7 +116,7 @@ class Cache(Generic[T]):
     def sweep(self, group: Hashable) -> None:
         """Drops what outlived its object, and is of no more use."""
         with self._lock:
-            for key in [k for k in self._groups.get(group, ()) if k in self._left]:
+            for key in [k for k in self._left if self._entries[k].group == group]:
                 self._leave(key)
 
     def replace(self, objects: Iterable[Object], version: int) -> list[Hashable]:
