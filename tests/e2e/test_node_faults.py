@@ -1,14 +1,15 @@
 """What a real cluster or node takes away is replaced, from its checkpoint, and not counted.
 
-Every trial runs the same small program. It counts its steps in a file of its checkpoint folder and
-goes on from there, ends of itself once its attempt is the one that is to last, and writes down in
-the folder of the volume what it was given, where it began and each of its steps.
+The trials run a small program whose checkpoint is the list of its steps: it goes on from the last
+one, and ends by itself in the attempt that is to be the last one. It also writes down what it was
+given.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from kubestudy.runtime.client import PODS, Object
+from tests.support import node
 from tests.support.kubectl import Namespace, condition, count, end_reason
 from tests.support.recorder import Recorder
 from tests.support.studies import study
@@ -30,13 +32,13 @@ SOON = 60.0
 
 PROGRAM = """
 mkdir -p "$KUBESTUDY_CHECKPOINT_DIR" && cd "$KUBESTUDY_CHECKPOINT_DIR" || exit 69
-step=$(cat step 2>/dev/null || echo 0)
-echo "$KUBESTUDY_ATTEMPT $step $*" >> begun
+last=$(tail -n 1 steps 2>/dev/null)
+step=${last#* }
+echo "$KUBESTUDY_ATTEMPT $*" >> begun
 trap 'exit 75' TERM
 left=3
 while [ "$left" -gt 0 ]; do
-  step=$((step + 1))
-  echo "$step" > step.new && mv step.new step
+  step=$((${step:-0} + 1))
   echo "$KUBESTUDY_ATTEMPT $step" >> steps
   echo "{\\"step\\": $step, \\"accuracy\\": ${1#--rate=}}"
   if [ "$KUBESTUDY_ATTEMPT" -ge "$LAST_ATTEMPT" ]; then left=$((left - 1)); fi
@@ -54,6 +56,30 @@ def program(last_attempt: int, script: str = PROGRAM, **more: Any) -> Object:
         "env": [{"name": "LAST_ATTEMPT", "value": str(last_attempt)}],
         "checkpoints": {"claimName": "checkpoints"},
         **more,
+    }
+
+
+def restricted(command: list[str], **more: Any) -> Object:
+    """A pod's spec that Pod Security "restricted" allows; ``more`` is its container's."""
+    return {
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "main",
+                "image": "localhost/busybox:1",
+                "imagePullPolicy": "IfNotPresent",
+                "command": command,
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                **more,
+            }
+        ],
     }
 
 
@@ -80,7 +106,7 @@ class Written:
     @property
     def arguments(self) -> list[list[str]]:
         """What each attempt was given."""
-        return [words[2:] for words in self._lines("begun")]
+        return [words[1:] for words in self._lines("begun")]
 
     def wait_for_steps(self, attempt: int) -> None:
         """Waits until an attempt has worked for a while."""
@@ -91,14 +117,13 @@ class Written:
         what = f"attempt {attempt} of {self._trial} has made 2 steps"
         until(made, lambda number: number >= 2, what=what)
 
-    def check(self, attempts: int) -> None:
+    def check(self, *attempts: int) -> None:
         """Each attempt was given the same, began where the one before it had come to, and alone."""
         given = self.arguments
-        assert len(given) == attempts
-        assert all(arguments == given[0] for arguments in given), "the parameters are the same"
+        assert given == [given[0]] * len(attempts), "the parameters are the same"
         by = [attempt for attempt, _ in self.steps]
         assert by == sorted(by), "no two attempts were at work at once"
-        assert set(by) == set(range(attempts))
+        assert set(by) == set(attempts)
         numbers = [step for _, step in self.steps]
         assert numbers == list(range(1, len(numbers) + 1)), "each began from its checkpoint"
 
@@ -124,9 +149,9 @@ def evict(place: Namespace, pod: str) -> None:
     place.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
 
 
-def reasons(place: Namespace, name: str) -> list[list[str]]:
-    """How the runs of each trial of a Study ended."""
-    return [[run["reason"] for run in t["status"]["runs"]] for t in place.trials(name)]
+def reasons(place: Namespace, name: str) -> list[list[str | None]]:
+    """How the runs of each trial of a Study ended, or why they wait."""
+    return [[run.get("reason") for run in t["status"]["runs"]] for t in place.trials(name)]
 
 
 def messages(place: Namespace, trial: str) -> list[str]:
@@ -168,7 +193,7 @@ def test_what_people_and_drains_take_away_is_replaced(
     assert end_reason(done) == "SearchSpaceExhausted"
     assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (3, 3, 0)
     for trial, seen in zip(trials, place.trials("taken"), strict=True):
-        trial.check(attempts=2)
+        trial.check(0, 1)
         assert seconds_to_replace(pods, seen, 0) < SOON
     told = [messages(place, f"taken-{i}") for i in range(3)]
     assert told == [
@@ -197,24 +222,7 @@ def test_the_scheduler_preempts_and_the_next_but_one_waits_longer(
         "spec": {
             "priorityClassName": urgent,
             "terminationGracePeriodSeconds": 0,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "urgent",
-                    "image": "localhost/busybox:1",
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["sleep", "600"],
-                    "resources": {"limits": {"nvidia.com/gpu": str(GPUS)}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                }
-            ],
+            **restricted(["sleep", "600"], resources={"limits": {"nvidia.com/gpu": str(GPUS)}}),
         },
     }
     trial = Written(tmp_path, "low-0")
@@ -237,9 +245,13 @@ def test_the_scheduler_preempts_and_the_next_but_one_waits_longer(
         own_cluster.kubectl("delete", "priorityclass", urgent)
     assert reasons(place, "low") == [["Preempted", "Deleted", "Completed"]]
     assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (1, 1, 0)
+    trial.check(0, 2)  # the one between never began
     (seen,) = place.trials("low")
     assert seconds_to_replace(pods, seen, 0) < SOON
     assert 10 <= seconds_to_replace(pods, seen, 1) < SOON, "the second in a row is backed off"
+    preempted, deleted = messages(place, "low-0")[::-1]
+    assert preempted.startswith("low-0: Preempted: default-scheduler: preempting to accommodate")
+    assert deleted == "low-0: Deleted: its pod was deleted; it is run again after 10 s"
 
 
 def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
@@ -252,7 +264,7 @@ def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
     esac
     echo accuracy=0.5
     """
-    limits = {"resources": {"limits": {"memory": "32Mi"}}, "timeout": "8s"}
+    limits = {"resources": {"limits": {"memory": "32Mi"}}, "timeout": "12s"}
     place.apply(study("bad", {"rate": [1, 2, 3]}, trial=program(0, script, **limits)))
     done = place.wait_for_end("bad", timeout=90)
     assert reasons(place, "bad") == [["OutOfMemory"], ["DeadlineExceeded"], ["Completed"]]
@@ -263,3 +275,64 @@ def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
     )
     assert condition(late, "Failed")["reason"] == "DeadlineExceeded"
     assert place.active_pods("bad") == []
+
+
+@pytest.fixture
+def stoppable(own_cluster: Cluster) -> Iterator[Cluster]:
+    """A cluster whose kubelet may be stopped, and which finds that out by itself in thorough tests.
+
+    Kubernetes then takes a node for lost that was silent for 15 s, instead of 50 s.
+    """
+    with contextlib.ExitStack() as afterwards:
+        if thorough():
+            manager = own_cluster.controller_manager
+            manager.restart("--node-monitor-grace-period=15s", "--node-monitor-period=2s")
+            afterwards.callback(manager.restart)
+            afterwards.enter_context(node.beside_another(own_cluster))
+        yield own_cluster
+        if own_cluster.node.kubelet.pid is None:
+            own_cluster.start_kubelet()
+
+
+def test_what_was_on_a_lost_node_is_replaced_and_runs_once_there_is_a_node(
+    place: Namespace, volume: str, tmp_path: Path, stoppable: Cluster
+) -> None:
+    silent = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+    spec = restricted(
+        ["sh", "-c", PROGRAM, "sh"],
+        args=["--rate=${parameters.rate}"],
+        env=[{"name": "LAST_ATTEMPT", "value": "1"}],
+    )
+    spec["terminationGracePeriodSeconds"] = 2
+    spec["tolerations"] = [silent | {"operator": "Exists", "tolerationSeconds": 1}]
+    template = {"template": {"spec": spec}, "checkpoints": {"claimName": volume}}
+    trial = Written(tmp_path, "stays-0")
+    with Recorder(place, PODS) as pods:
+        place.apply(study("stays", {"rate": [1]}, trial=template))
+        trial.wait_for_steps(attempt=0)
+        (pod,) = until(
+            lambda: pods_of(place, "stays-0", 0),
+            lambda pods: pods[0]["status"]["phase"] == "Running",
+            what="its pod runs",
+        )
+        stoppable.stop_kubelet()
+        node.kill(pod)
+        if not thorough():  # somebody does not wait until Kubernetes finds out
+            place.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+        until(
+            lambda: [condition(t, "Pending").get("reason") for t in place.trials("stays")],
+            lambda told: told == ["Unschedulable" if thorough() else "Waiting"],
+            what="its replacement waits for the node, and says so",
+            timeout=120,
+        )
+        assert reasons(place, "stays")[0][0] == "NodeLost"
+        stoppable.start_kubelet()
+        done = place.wait_for_end("stays", timeout=90)
+    assert reasons(place, "stays") == [["NodeLost", "Completed"]]
+    assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (1, 1, 0)
+    trial.check(0, 1)
+    (seen,) = place.trials("stays")
+    assert seconds_to_replace(pods, seen, 0) < SOON
+    assert messages(place, "stays-0") == [
+        "stays-0: NodeLost: node node1 does not answer; it is run again"
+    ]

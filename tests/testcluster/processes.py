@@ -197,10 +197,10 @@ def _end(pids: list[int], grace: float) -> None:
 def _inherited() -> list[int]:
     """The open files, beside the standard ones, that a process started by us would have as well."""
     found = []
-    for name in os.listdir("/dev/fd"):
+    for path in Path("/dev/fd").iterdir():
         with contextlib.suppress(OSError):  # the listing's own is closed by now
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
+            if int(path.name) > 2 and os.get_inheritable(int(path.name)):
+                found.append(int(path.name))
     return found
 
 
