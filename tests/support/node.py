@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kubestudy.runtime.client import Object
 from tests.support.waiting import until
+from tests.testcluster import Cluster
 
 
 def kill(pod: Object) -> None:
@@ -16,7 +21,7 @@ def kill(pod: Object) -> None:
     container = pod["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
     pids = processes(container)
     assert pids, f"container {container} has no process here"
-    first = min(pids)
+    first = min(pids, key=_started)
     os.kill(first, signal.SIGKILL)
     until(lambda: first not in processes(container), what=f"process {first} has ended", timeout=10)
 
@@ -29,3 +34,44 @@ def processes(container: str) -> list[int]:
             if container in path.read_text():
                 found.append(int(path.parent.name))
     return found
+
+
+def _started(pid: int) -> int:
+    """When a process started, in ticks: process ids are used again, and say nothing of it."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0  # it has ended
+
+
+@contextlib.contextmanager
+def beside_another(cluster: Cluster) -> Iterator[None]:
+    """Beside our node there is another one, in name only: it is ready, and no pod is put on it.
+
+    Where no node at all answers, Kubernetes takes that for a fault of its own and leaves all pods.
+    """
+    name, over = "another", threading.Event()
+    path, began = f"/api/v1/nodes/{name}/status", _now()
+
+    def answer() -> None:
+        while not over.is_set():
+            ready = {"type": "Ready", "status": "True", "reason": "Test", "message": ""}
+            times = {"lastHeartbeatTime": _now(), "lastTransitionTime": began}
+            with contextlib.suppress(OSError):
+                cluster.api.patch(path, {"status": {"conditions": [ready | times]}})
+            over.wait(2)
+
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(node | {"spec": {"unschedulable": True}}))
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        cluster.kubectl("delete", "node", name)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -61,8 +61,19 @@ class Daemon:
         self._record = state / "run" / f"{name}.json"
         self._mark = f"{MARK}={state}"
 
-    def start(self, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Starts it in a session of its own, with its output in its log."""
+    def start(
+        self,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
+        """Starts it in a session of its own, with its output in its log.
+
+        Args:
+            argv: The command, as it will be restarted.
+            env: Added to the environment.
+            more: Arguments for this time only.
+        """
         self.stop()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._record.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +84,7 @@ class Daemon:
         try:
             pid = os.posix_spawn(
                 command[0],
-                command,
+                [*command, *more],
                 {**os.environ, **(env or {}), mark: value},
                 setsid=True,
                 setsigmask=[],
@@ -81,6 +92,8 @@ class Daemon:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o644),
                     (os.POSIX_SPAWN_DUP2, 1, 2),
+                    # A lock or a pipe of who called us would be held for as long as it runs.
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
                 ],
             )
         except OSError as error:
@@ -90,12 +103,16 @@ class Daemon:
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self._record)
 
-    def restart(self) -> None:
-        """Starts it again as it was last started, also by another process than this one."""
+    def restart(self, *more: str) -> None:
+        """Starts it again as it was started, also by another process than this one.
+
+        Args:
+            *more: Arguments for this time only.
+        """
         record = self._read()
         if record is None:
             raise ClusterError(f"{self.name} was never started here")
-        self.start(record["argv"])
+        self.start(record["argv"], more=more)
 
     def stop(self, grace: float = 10.0) -> None:
         """Ends it: SIGTERM, and SIGKILL after the grace period. Its record stays, for restart."""
@@ -175,6 +192,16 @@ def _end(pids: list[int], grace: float) -> None:
             time.sleep(0.02 if alive else 0)
     for pid in pids:
         _reap(pid)
+
+
+def _inherited() -> list[int]:
+    """The open files, beside the standard ones, that a process started by us would have as well."""
+    found = []
+    for path in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):  # the listing's own is closed by now
+            if int(path.name) > 2 and os.get_inheritable(int(path.name)):
+                found.append(int(path.name))
+    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -147,9 +147,12 @@ class FakeCluster:
         for pod in seen["pods"].values():
             pods_of.setdefault(pod["metadata"]["ownerReferences"][0]["uid"], []).append(pod)
         runs = [
-            jobs_of.observe(job, pods_of.get(job["metadata"]["uid"], []), self.now)
+            jobs_of.observe(job, pods_of.pop(job["metadata"]["uid"], []), self.now)
             for job in seen["jobs"].values()
         ]
+        of_jobs = {r.key for r in runs if r is not None}
+        left = [jobs_of.observe_without_job(pods, self.now) for pods in pods_of.values()]
+        runs += [r for r in left if r is not None and r.key not in of_jobs]
         uid = seen["study"].metadata.uid
         trials = [t for t in seen["trials"].values() if t.metadata.owner.uid == uid]
         return Snapshot(
@@ -192,8 +195,8 @@ class FakeCluster:
             case StartRun(run):
                 self._start(run)
             case StopRun(_, name):
-                if name in self.jobs:
-                    self.delete_job(name)
+                if name in self.jobs:  # in the foreground
+                    self.jobs[name]["metadata"]["deletionTimestamp"] = rfc3339(self.now)
             case SuspendRun(_, name, suspend):
                 if name in self.jobs:
                     self._promise_slots(self.jobs[name] if not suspend else None)
@@ -249,6 +252,7 @@ class FakeCluster:
                 raise BrokenPromise(f"a run of the finished trial {run.trial} was started")
             self._promise_folds(job, trial)
             self._promise_slots(job)
+            self._promise_checkpoints(run)
             job["metadata"] |= {"uid": self._uid("job"), "creationTimestamp": rfc3339(self.now)}
             job["status"] = {}
             self.jobs[name] = job
@@ -267,9 +271,28 @@ class FakeCluster:
         if told and told.reason == "Stopping" and self.hands_off and not self._continued():
             raise BrokenPromise(f"a run starts in a Study that is stopping: {told.message}")
         allowed = self._cache["study"].spec.budget.parallelism
-        active = [j for j in self.jobs.values() if self.is_active(j) and j is not starting]
-        if len(active) >= allowed:
-            raise BrokenPromise(f"{len(active) + 1} runs with parallelism {allowed}")
+        active = sum(self.is_active(j) and j is not starting for j in self.jobs.values())
+        active += len(self._left_at_work())
+        if active >= allowed:
+            raise BrokenPromise(f"{active + 1} runs with parallelism {allowed}")
+
+    def _promise_checkpoints(self, run: Any) -> None:
+        """Nothing else writes to the checkpoints of a run that is started."""
+        for pod in self._left_at_work():
+            key = jobs_of.run_key(pod)
+            if key is not None and (key.trial, key.fold) == (run.trial, run.fold):
+                raise BrokenPromise(f"{run} starts while {key} is at work")
+
+    def _left_at_work(self) -> list[Object]:
+        """The pods at work whose Job is gone, as far as the controller has seen them."""
+        uids = {j["metadata"]["uid"] for j in self.jobs.values()}
+        return [
+            p
+            for p in self.pods.values()
+            if p["metadata"]["ownerReferences"][0]["uid"] not in uids
+            and p["metadata"]["name"] in self._cache["pods"]
+            and not (is_over(p) or self.is_lost(p))
+        ]
 
     def _write_trial_status(self, name: str, status: Any) -> None:
         known = self._cache["trials"].get(name)
@@ -317,7 +340,8 @@ class FakeCluster:
     def is_lost(self, pod: Object) -> bool:
         """Whether a pod should have been gone for so long that its node must be lost."""
         gone = moment(pod["metadata"].get("deletionTimestamp"))
-        return gone is not None and not is_over(pod) and self.now >= gone + LOST_AFTER
+        patience = LOST_AFTER if "nodeName" in pod["spec"] else timedelta()
+        return gone is not None and not is_over(pod) and self.now >= gone + patience
 
     def pods_of(self, job: Object) -> list[Object]:
         uid = job["metadata"].get("uid")
@@ -325,10 +349,18 @@ class FakeCluster:
 
     def tick(self) -> None:
         """One round of the Job controller and the garbage collector."""
+        uids = {j["metadata"]["uid"] for j in self.jobs.values()}
+        for name, pod in list(self.pods.items()):
+            if pod["metadata"]["ownerReferences"][0]["uid"] not in uids:
+                if pod["status"]["phase"] == "Running":
+                    self.end_pod(pod, 143, deleted=True)
+                else:
+                    del self.pods[name]
         uids = {t.metadata.uid for t in self.trials.values()}
         for name, job in list(self.jobs.items()):
             if job["metadata"]["ownerReferences"][0]["uid"] not in uids:
-                job["metadata"]["deletionTimestamp"] = rfc3339(self.now)
+                self.delete_job(name)
+                continue
             pods = self.pods_of(job)
             if job["metadata"].get("deletionTimestamp"):
                 for pod in pods:
@@ -373,6 +405,7 @@ class FakeCluster:
                 "uid": uid,
                 "creationTimestamp": rfc3339(self.now),
                 "ownerReferences": [{"controller": True, "uid": job["metadata"]["uid"]}],
+                "annotations": template["metadata"]["annotations"],
             },
             "spec": clone(template["spec"]),
             "status": {"phase": "Pending"},
@@ -394,6 +427,7 @@ class FakeCluster:
         state = {"running": {"startedAt": rfc3339(self.now)}}
         pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "trial"}]}
         pod["status"]["containerStatuses"][0]["state"] = state
+        pod["spec"]["nodeName"] = "n1"
 
     def report(self, pod: Object, last: bool = False) -> None:
         """The trial prints a line: its final value, or what it has come to after one more epoch."""
@@ -492,7 +526,9 @@ class FakeCluster:
         self.study = Study.model_validate(document)
 
     def delete_job(self, name: str) -> None:
-        self.jobs[name]["metadata"]["deletionTimestamp"] = rfc3339(self.now)
+        """In the background: the Job is gone before its pods are."""
+        for pod in self.pods_of(self.jobs.pop(name)):
+            pod["metadata"]["deletionTimestamp"] = rfc3339(self.now)
 
     def delete_trial(self, name: str) -> None:
         self.hands_off = False

@@ -84,6 +84,10 @@ def test_a_verdict_tells_what_a_person_needs() -> None:
     assert "f1, loss" in missing
     assert judge(facts(state=F), told("Failed", "no such column"), []).message == "no such column"
     assert "exit code 3" in judge(facts(state=F, exit_code=3), told(), []).message
+    evicted = facts(state=F, reason="Evicted", message="Eviction API: evicting")
+    assert judge(evicted, told("Interrupted", "at step 9"), []).message == evicted.message
+    gone = facts(state=F, exit_code=None, reason="BackoffLimitExceeded", message="limit reached")
+    assert judge(gone, LOST, []).message == "its pod is gone"
 
 
 # What trials say does not wedge a Study: the status can always be stored.

@@ -84,13 +84,32 @@ def test_a_run_that_is_cut_off_again_waits_and_other_trials_use_its_slot() -> No
 
 def test_a_trial_on_a_lost_node_moves_to_another_and_its_job_goes() -> None:
     of = study(budget={"parallelism": 1})
-    lost = facts(state=F, reason="NodeLost", lingering=True)
+    lost = facts(state=F, reason="NodeLost", lingering=True, lost=True)
     before = trial(runs=[run()])
     plan = decide(snapshot(of, [before], [lost]))
     (written, stopped, started) = plan.actions
     assert isinstance(written, WriteTrialStatus)
     assert stopped == StopRun(lost.key, lost.job)
     assert started == StartRun(RunKey("demo-0", attempt=1))
+
+
+def test_a_run_whose_job_was_deleted_is_replaced_once_its_pod_has_ended() -> None:
+    world = FakeCluster(study(budget={"parallelism": 1, "maxTrials": 1}))
+    world.reconcile()
+    world.tick()
+    (pod,) = world.pods.values()
+    world.start_pod(pod)
+    world.seconds += 5
+    world.reconcile()
+    world.delete_job("demo-0-0-0-0")
+    assert not world.reconcile().actions, "its pod still has the slot and the checkpoints"
+    world.tick()
+    world.read_log(pod)
+    (written, started) = world.reconcile().actions
+    assert isinstance(written, WriteTrialStatus)
+    assert [r.reason for r in written.status.runs or ()] == ["Deleted"]
+    assert started == StartRun(RunKey("demo-0", attempt=1))
+    world.drive()
 
 
 def test_a_container_that_cannot_start_fails_its_trial_with_the_kubelets_message() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kubestudy.api.parameters import Parameter
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunKey, RunState
-from kubestudy.workloads.job import JobSettings, build, observe
+from kubestudy.workloads.job import JobSettings, build, observe, observe_without_job
 from kubestudy.workloads.pod import LOST_AFTER, STUCK_AFTER, termination_message
 from tests.unit.build import at, study, trial
 
@@ -342,6 +342,7 @@ def pod(
     phase: str, state: dict[str, Any] | None = None, made: int = 1, **more: Any
 ) -> dict[str, Any]:
     deleted, name = more.pop("deleted", False), more.pop("name", "pod")
+    node = more.pop("node", "n1")
     moment = at(made).strftime("%Y-%m-%dT%H:%M:%SZ")
     status = {"phase": phase, **more}
     if state is not None:
@@ -352,7 +353,7 @@ def pod(
     return {
         "metadata": {"name": name, "uid": f"{name}-uid", "creationTimestamp": moment}
         | ({"deletionTimestamp": moment} if deleted else {}),
-        "spec": {"nodeName": "n1", "containers": [{"name": "trial"}, {"name": "side"}]},
+        "spec": {"nodeName": node, "containers": [{"name": "trial"}, {"name": "side"}]},
         "status": status,
     }
 
@@ -606,6 +607,77 @@ def test_a_deleted_pod_that_does_not_go_is_on_a_lost_node() -> None:
     assert (facts.state, facts.reason, facts.ended) == (F, "NodeLost", at(55))
     assert not facts.active
     assert not facts.at_rest  # or the Job would make another pod one day
+
+
+def test_a_deleted_pod_that_was_on_no_node_is_not_waited_for() -> None:
+    facts = observe(job(), [pod("Pending", deleted=True, made=55, node=None)], NOW)
+    assert facts is not None
+    assert (facts.state, facts.reason, facts.message) == (F, "Deleted", "its pod was deleted")
+    assert facts.silent
+    assert not facts.at_rest  # its Job would wait for it
+
+
+def test_a_run_that_is_out_of_time_holds_its_slot_until_its_pod_has_ended() -> None:
+    late = job(says("FailureTarget", "DeadlineExceeded"))
+    times = {"startedAt": "2026-01-01T00:00:05Z"}
+    saves = pod("Running", {"running": times}, deleted=True, made=55)
+    facts = observe(late, [saves], NOW)
+    assert facts is not None
+    assert (facts.reason, facts.active, facts.silent) == ("DeadlineExceeded", True, False)
+    facts = observe(late, [pod("Failed", terminated(75), deleted=True)], NOW)
+    assert facts is not None
+    assert (facts.reason, facts.active) == ("DeadlineExceeded", False)
+
+
+def test_a_run_that_is_out_of_time_on_a_lost_node_is_not_waited_for() -> None:
+    late = job(says("FailureTarget", "DeadlineExceeded"))
+    gone = pod("Running", {"running": {"startedAt": "2026-01-01T00:00:05Z"}}, deleted=True, made=5)
+    facts = observe(late, [gone], at(5) + LOST_AFTER)
+    assert facts is not None
+    assert (facts.reason, facts.active, facts.silent) == ("DeadlineExceeded", False, True)
+
+
+def of_no_job(*pods: dict[str, Any]) -> list[dict[str, Any]]:
+    template = built()["spec"]["template"]["metadata"]
+    for each in pods:
+        each["metadata"] |= template
+    return list(pods)
+
+
+def test_the_pod_of_a_deleted_job_is_at_work_until_it_has_ended() -> None:
+    times = {"startedAt": "2026-01-01T00:00:05Z"}
+    facts = observe_without_job(
+        of_no_job(pod("Running", {"running": times}, deleted=True, made=50)), NOW
+    )
+    assert facts is not None
+    assert (facts.key, facts.job) == (KEY, job()["metadata"]["name"])
+    assert (facts.state, facts.active, facts.at_rest) == (R, True, True)
+    facts = observe_without_job(of_no_job(pod("Failed", terminated(75), deleted=True)), NOW)
+    assert facts is not None
+    assert (facts.state, facts.active) == (F, False)
+    assert (facts.reason, facts.message) == ("Deleted", f"Job {facts.job} was deleted")
+
+
+def test_what_was_done_to_a_pod_is_told() -> None:
+    evicted = disrupted("EvictionByEvictionAPI")
+    evicted[0]["message"] = "Eviction API: evicting"
+    full = pod("Failed", terminated(137, "OOMKilled", message="step 3"))
+    unlimited = pod("Failed", terminated(137, "OOMKilled"))
+    full["spec"]["containers"][0]["resources"] = {"limits": {"memory": "32Mi"}}
+    told = {
+        "its pod was deleted": pod("Failed", terminated(75, message="bye"), deleted=True),
+        "Eviction API: evicting": pod("Failed", terminated(75), conditions=evicted),
+        "The node was low on memory": pod(
+            "Failed", reason="Evicted", message="The node was low on memory", conditions=evicted
+        ),
+        "the container used more memory than its limit of 32Mi": full,
+        "the container used more memory than its node had": unlimited,
+        "bye": pod("Failed", terminated(1, message="so long\nbye")),
+    }
+    for message, of_pod in told.items():
+        facts = observe(job(), [of_pod], NOW)
+        assert facts is not None
+        assert facts.message == message
 
 
 def test_a_sidecar_that_lives_on_does_not_keep_a_run_at_work() -> None:

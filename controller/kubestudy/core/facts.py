@@ -57,6 +57,7 @@ class RunFacts:
         ended: When its container ended.
         gives_up: When it will have failed if it does not get on; None where it may take its time.
         lingering: Whether its pod is still there although the run has ended, and must be stopped.
+        lost: Whether its node does not answer: what it holds there cannot be had, nor be read.
     """
 
     key: RunKey
@@ -75,6 +76,7 @@ class RunFacts:
     ended: datetime | None = None
     gives_up: datetime | None = None
     lingering: bool = False
+    lost: bool = False
 
     @property
     def ended_by_itself(self) -> bool:
@@ -84,8 +86,8 @@ class RunFacts:
     @property
     def active(self) -> bool:
         """Whether the run holds a slot, or may do so at any moment."""
-        if self.suspended or self.reason == "NodeLost":
-            return False  # what is on a lost node holds nothing that could be had
+        if self.suspended or self.lost:
+            return False
         return self.lingering or not self.ended_by_itself
 
     @property
@@ -96,7 +98,7 @@ class RunFacts:
     @property
     def silent(self) -> bool:
         """Whether it has ended and there is nothing (more) of it that could be read."""
-        gone = self.pod_uid is None or self.started is None or self.reason == "NodeLost"
+        gone = self.pod_uid is None or self.started is None or self.lost
         return self.ended_by_itself and gone
 
 

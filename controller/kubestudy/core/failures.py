@@ -88,8 +88,7 @@ def judge(
         at = f" at step {step:g}" if step is not None else ""
         return bad("Diverged", f"metric {name} was {value}{at}")
     if run.state == RunState.FAILED:
-        reason = _reason(run, report)
-        message = report.exit_message or run.message
+        reason, message = _cause(run, report)
         if not message and run.exit_code is not None:
             message = f"the container ended with exit code {run.exit_code}"
         return bad(reason, message)
@@ -123,17 +122,21 @@ def _missing_of_folds(report: RunReport, wanted: Sequence[str], folds: Sequence[
     return named
 
 
-def _reason(run: RunFacts, report: RunReport) -> str:
-    # What the kubelet says of a container or pod outweighs what the container says of itself.
+def _cause(run: RunFacts, report: RunReport) -> tuple[str, str]:
+    """Why a run failed: in CamelCase, and for a person.
+
+    What the cluster says of a container or pod outweighs what the container says of itself.
+    """
     if run.reason == "PodFailurePolicy":
-        return "Disrupted"
+        return "Disrupted", run.message
     if run.reason and run.reason not in _SAYS_NOTHING:
-        return run.reason
+        return run.reason, run.message or report.exit_message
+    message = report.exit_message or run.message
     if report.exit_reason and report.exit_reason != "Completed":
-        return report.exit_reason
+        return report.exit_reason, message
     if run.exit_code is None and report.problem:
-        return "LogLost"
-    return EXIT_REASONS.get(run.exit_code or 0, "Failed")
+        return "LogLost", report.problem
+    return EXIT_REASONS.get(run.exit_code or 0, "Failed"), message
 
 
 def bad(reason: str, message: str) -> Verdict:

@@ -34,18 +34,29 @@ def runs_again(verdict: Verdict, ended: Sequence[Run], max_retries: int) -> bool
     return verdict.remedy == Remedy.RETRY and counted < max_retries
 
 
-def not_before(ended: Sequence[Run]) -> datetime | None:
-    """When the next run of a fold may start: the first at once, then after 10 s, 20 s, ... 6 min.
+def back_off(ended: Sequence[Run]) -> timedelta:
+    """How long the next run of a fold waits: the first not at all, then 10 s, 20 s, ... 6 min.
 
     Args:
         ended: The runs of the fold so far.
     """
     failed = _in_vain(ended)
-    if len(failed) < 2 or failed[-1].completion_time is None:
-        return None
+    if len(failed) < 2:
+        return timedelta()
     doublings = min(len(failed) - 2, 10)
-    wait: timedelta = min(LONGEST_WAIT, FIRST_WAIT * 2**doublings)
-    return failed[-1].completion_time + wait
+    wait: timedelta = FIRST_WAIT * 2**doublings
+    return min(LONGEST_WAIT, wait)
+
+
+def not_before(ended: Sequence[Run]) -> datetime | None:
+    """When the next run of a fold may start; None where it may at once.
+
+    Args:
+        ended: The runs of the fold so far.
+    """
+    wait = back_off(ended)
+    since = ended[-1].completion_time if ended else None
+    return since + wait if wait and since else None
 
 
 def _in_vain(ended: Sequence[Run]) -> list[Run]:

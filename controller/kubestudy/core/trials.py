@@ -31,7 +31,7 @@ from kubestudy.core.facts import RunFacts, RunKey, RunReport
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 from kubestudy.core.ranking import is_feasible
-from kubestudy.core.retries import not_before, runs_again
+from kubestudy.core.retries import back_off, not_before, runs_again
 from kubestudy.core.runs import RunProgress, follow_run, recorded, with_values
 
 STATES = (PENDING, RUNNING, PAUSED, SUCCEEDED, FAILED, STOPPED)
@@ -261,7 +261,9 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         of_fold = [r for r in progress.status.runs or () if r.fold == run.key.fold]
         if runs_again(verdict, of_fold[:-1], spec.trial.max_retries):
             cut_off = verdict.message or "the run was cut off"
-            message = f"{verdict.reason}: {cut_off}; it is run again"
+            wait = back_off(of_fold).total_seconds()
+            after = f" after {wait:g} s" if wait else ""
+            message = f"{verdict.reason}: {cut_off}; it is run again{after}"
             _become(progress, PENDING, "Retrying", message, now)
             progress.events.append(Event("TrialRetried", f"{name}: {message}", True, name))
             run.next_attempt()

@@ -328,6 +328,7 @@ class Processes:
             return {
                 "state": RunState.FAILED,
                 "reason": "NodeLost",
+                "lost": True,
                 "message": "its process was gone without a word: killed, or the machine went down",
                 "ended": run.pod.started,
             }

@@ -47,14 +47,21 @@ class Cache(Generic[T]):
     Args:
         read: Makes the cached value of an object; it must not be changed afterwards.
         group: Names the group of an object, such as its Study; None for none.
+        outlives: Whether a value is still of use when its object is gone; see `sweep`.
     """
 
-    def __init__(self, read: Callable[[Object], T], group: Callable[[Object], Hashable | None]):
-        self._read, self._group = read, group
+    def __init__(
+        self,
+        read: Callable[[Object], T],
+        group: Callable[[Object], Hashable | None],
+        outlives: Callable[[T], bool] = lambda _: False,
+    ):
+        self._read, self._group, self._outlives = read, group, outlives
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry[T]] = {}
         self._groups: dict[Hashable, dict[Key, T]] = defaultdict(dict)
         self._gone: dict[str, None] = {}
+        self._left: set[Key] = set()
 
     def get(self, key: Key) -> T | None:
         """The value of an object; None where it is not known."""
@@ -102,8 +109,15 @@ class Cache(Generic[T]):
             known = self._entries.get(key)
             if known is None or known.uid != uid:
                 return False
-            self._drop(key)
+            self._set(key, version_of(obj), uid, obj)
+            self._leave(key)
             return True
+
+    def sweep(self, group: Hashable) -> None:
+        """Drops what outlived its object, and is of no more use."""
+        with self._lock:
+            for key in [k for k in self._left if self._entries[k].group == group]:
+                self._leave(key)
 
     def replace(self, objects: Iterable[Object], version: int) -> list[Hashable]:
         """Takes a whole list; returns the groups that it changed.
@@ -116,9 +130,9 @@ class Cache(Generic[T]):
         with self._lock:
             listed = {key_of(o): o for o in objects}
             for key in [k for k, e in self._entries.items() if e.version <= version]:
-                if key not in listed:
+                if key not in listed and key not in self._left:
                     changed.append(self._entries[key].group)
-                    self._drop(key)
+                    self._leave(key)
             for key, obj in listed.items():
                 known, new = self._entries.get(key), version_of(obj)
                 if known is None or known.version < new:
@@ -139,7 +153,15 @@ class Cache(Generic[T]):
         self._groups[group][key] = value
         return group
 
+    def _leave(self, key: Key) -> None:
+        entry = self._entries.get(key)
+        if entry is not None and self._outlives(entry.value):
+            self._left.add(key)
+        else:
+            self._drop(key)
+
     def _drop(self, key: Key) -> None:
+        self._left.discard(key)
         entry = self._entries.pop(key, None)
         if entry is not None:
             del self._groups[entry.group][key]

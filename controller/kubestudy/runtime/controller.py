@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 
 from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.study import SourceType, Study
-from kubestudy.api.trial import Trial
+from kubestudy.api.trial import PENDING, RUNNING, Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
+from kubestudy.core.names import job_name
 from kubestudy.core.plan import EarlierStudy, Snapshot
 from kubestudy.core.pod_security import NOTHING, Allowed
 from kubestudy.runtime import logs, metrics
@@ -36,7 +37,8 @@ from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
 from kubestudy.runtime.watch import Informer
-from kubestudy.workloads.job import JobSettings, observe, run_key
+from kubestudy.workloads.job import JobSettings, observe, observe_without_job, run_key
+from kubestudy.workloads.pod import pod_ended
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ class Controller:
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
         self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
         self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
-        self.pods: Cache[Object] = Cache(lambda o: o, _annotated_key)
+        self.pods: Cache[Object] = Cache(lambda o: o, _annotated_key, outlives=self._unjudged)
         self.reports = Reports(self._sources())
         self._applier = Applier(
             client, self.studies, self.trials, self.jobs, settings.jobs, settings.identity
@@ -137,6 +139,7 @@ class Controller:
         Returns:
             Seconds after which to look again; None where only news should lead to that.
         """
+        self.pods.sweep(key)
         study = self.studies.get(key)
         if study is None:
             self._applier.forget("/".join(key))
@@ -156,8 +159,14 @@ class Controller:
                 if owner.get("controller"):
                     pods[owner["uid"]].append(pod)
         now = datetime.now(UTC)
-        runs = [self._run(job, pods[job["metadata"]["uid"]], now) for job in self.jobs.group(key)]
+        runs = [
+            self._run(job, pods.pop(job["metadata"]["uid"], []), now)
+            for job in self.jobs.group(key)
+        ]
         seen = [facts for facts in runs if facts is not None]
+        known = {facts.key for facts in seen}
+        left_over = (observe_without_job(left, now) for left in pods.values())
+        seen += [facts for facts in left_over if facts is not None and facts.key not in known]
         reports = {
             facts.pod_uid: report
             for facts in seen
@@ -257,6 +266,15 @@ class Controller:
             return False
         trial = self.trials.get((pod["metadata"]["namespace"], run.trial))
         return trial is not None and not trial.finished
+
+    def _unjudged(self, pod: Object) -> bool:
+        """Whether a pod has ended, and what became of its run is not stored yet."""
+        run = run_key(pod)
+        if run is None or not pod_ended(pod) or not self._wanted(pod):
+            return False
+        trial = self.trials.get((pod["metadata"]["namespace"], run.trial))
+        stored = (trial.status.runs if trial and trial.status else None) or ()
+        return all(r.job != job_name(run) or r.outcome in (PENDING, RUNNING) for r in stored)
 
     def _sources(self) -> dict[SourceType, Source]:
         """The places that reports are read from."""

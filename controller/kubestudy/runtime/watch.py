@@ -33,7 +33,7 @@ class Informer:
         namespace: Where; None for everywhere.
         cache: What to keep.
         changed: Told the group of each object that changed, after the cache has it.
-        seen: Told each object that is there, after the cache has it.
+        seen: Told each object as it is, or was at last, after the cache has it.
         selector: Label selector of the objects wanted.
     """
 
@@ -141,6 +141,8 @@ class Informer:
                 case "DELETED":
                     if self._cache.remove(obj):
                         self._changed(self._cache.group_of(obj))
+                        if self._seen is not None:
+                            self._seen(obj)
             version = obj["metadata"]["resourceVersion"]
             if self._stopping.is_set():
                 break

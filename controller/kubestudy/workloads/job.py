@@ -339,7 +339,7 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     since = _suspended_since(job)
     pod = max(
         (p for p in pods if since is None or p["metadata"]["creationTimestamp"] >= since),
-        key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"]),
+        key=_age,
         default=None,
     )
     facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
@@ -350,9 +350,38 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     # A Job that is past its deadline deletes its pod itself.
     deleted = facts.get("reason") in ("Deleted", "NodeLost")
     late = deleted and (verdict or {}).get("reason") == "DeadlineExceeded"
-    if verdict is not None and (late or not ended):
+    if verdict is not None and not ended:
+        facts |= verdict | {"lingering": pod is not None}
+    elif verdict is not None and late:
         facts |= verdict
     return RunFacts(key=key, job=metadata["name"], **facts)
+
+
+def observe_without_job(pods: Sequence[Manifest], now: datetime) -> RunFacts | None:
+    """Says what is seen of a run whose Job was deleted by hand, while pods of it are still there.
+
+    Until such a pod has ended it is at work, and may write to its checkpoints.
+
+    Args:
+        pods: The pods of the Job that is gone.
+        now: The time.
+
+    Returns:
+        The facts; None for pods that are not ours.
+    """
+    pod = max(pods, key=_age)
+    key = run_key(pod)
+    if key is None:
+        return None
+    name, made = job_name(key), moment(pod["metadata"]["creationTimestamp"])
+    facts = pod_facts(pod, now)
+    if facts.get("reason") == "Deleted":
+        facts["message"] = f"Job {name} was deleted"
+    return RunFacts(key=key, job=name, created=made, deleting=True, **facts)
+
+
+def _age(pod: Manifest) -> tuple[str, str]:
+    return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
 
 
 def _suspended_since(job: Manifest) -> str | None:

@@ -70,8 +70,8 @@ def pod_facts(pod: Manifest, now: datetime) -> dict[str, Any]:
     facts["started"] = moment(begun.get("startedAt"))
     if pod_ended(pod):
         return facts | _end(pod)
-    if lost := _lost(pod, now):
-        return facts | lost
+    if leaving := _leaving(pod, now):
+        return facts | leaving
     if state.get("running") or status.get("phase") == "Running":
         return facts | {"state": RunState.RUNNING}
     return facts | _waiting(pod, now)
@@ -120,9 +120,10 @@ def _end(pod: Manifest) -> dict[str, Any]:
         "exit_code": code,
         "ended": moment(terminated.get("finishedAt")),
         "reason": None if good else _REASONS.get(reason, reason) or None,
-        "message": status.get("message") or _last_line(terminated.get("message")),
+        "message": status.get("message") or _why(pod, reason, terminated),
         "lingering": status.get("phase") not in ("Succeeded", "Failed")
         and any((s.get("state") or {}).get("running") for s in statuses),
+        "lost": taken == "NodeLost",
     }
 
 
@@ -130,10 +131,9 @@ def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
     """What was done to a pod, which outweighs what its container says; None where nothing was."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     reason: str | None = status.get("reason")
-    for c in status.get("conditions") or ():
-        if c["type"] == "DisruptionTarget" and c["status"] == "True":
-            told = _DISRUPTIONS.get(c.get("reason") or "", "Disrupted")
-            return _POD_REASONS.get(reason or "", told)
+    if disruption := _disruption(pod):
+        told = _DISRUPTIONS.get(disruption.get("reason") or "", "Disrupted")
+        return _POD_REASONS.get(reason or "", told)
     if reason == "Evicted" and "exceed" in (status.get("message") or ""):
         return "StorageLimitExceeded"  # its own limit, and no fault of the node
     if reason in _POD_REASONS or (reason or "").startswith("OutOf"):
@@ -146,28 +146,45 @@ def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
     return None
 
 
-def _lost(pod: Manifest, now: datetime) -> dict[str, Any] | None:
-    """A pod that its node will not tell anything more of."""
+def _disruption(pod: Manifest) -> Manifest:
+    """The condition that the cluster takes a pod away; empty where it does not."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    taken = (c for c in conditions if c["type"] == "DisruptionTarget" and c["status"] == "True")
+    return next(taken, {})
+
+
+def _why(pod: Manifest, reason: str, terminated: Manifest) -> str:
+    """Why a pod ended, for a person."""
+    if disruption := _disruption(pod):
+        return disruption.get("message") or ""
+    if reason == "Deleted":
+        return "its pod was deleted"
+    if reason == "OOMKilled":
+        limits = (pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}
+        own = f"its limit of {limits['memory']}" if "memory" in limits else "its node had"
+        return f"the container used more memory than {own}"
+    return _last_line(terminated.get("message"))
+
+
+def _leaving(pod: Manifest, now: datetime) -> dict[str, Any] | None:
+    """A pod that is being deleted: its node tells its end, if it has one that answers."""
     metadata, status = pod["metadata"], pod.get("status") or {}
-    node = (pod.get("spec") or {}).get("nodeName")
-    lost: dict[str, Any] = {
-        "state": RunState.FAILED,
-        "reason": "NodeLost",
-        "message": status.get("message") or f"node {node} does not answer",
-        "ended": now.replace(microsecond=0),
-        "lingering": True,
-    }
-    if status.get("phase") == "Unknown":
-        return lost
+    node, unknown = (pod.get("spec") or {}).get("nodeName"), status.get("phase") == "Unknown"
     last_moment = moment(metadata.get("deletionTimestamp"))
-    if last_moment is None:
+    if last_moment is None and not unknown:
         return None
-    if now >= last_moment + LOST_AFTER:
-        return lost | {"ended": last_moment}
+    ended = last_moment or now.replace(microsecond=0)
+    gone = {"state": RunState.FAILED, "ended": ended, "lingering": True}
+    if node is None:
+        reason = _taken_away(pod, {}) or "Deleted"
+        return gone | {"reason": reason, "message": _why(pod, reason, {})}
+    if unknown or now >= ended + LOST_AFTER:
+        message = status.get("message") or f"node {node} does not answer"
+        return gone | {"reason": "NodeLost", "message": message, "lost": True}
     working = bool((main_container(pod).get("state") or {}).get("running"))
     return {
         "state": RunState.RUNNING if working else RunState.PENDING,
-        "gives_up": last_moment + LOST_AFTER,
+        "gives_up": ended + LOST_AFTER,
     }
 
 
