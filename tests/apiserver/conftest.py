@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.audit import requests
+from tests.support.audit import failed, requests, retries_in_a_second
 from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.fault_proxy import FaultProxy
 from tests.support.kubectl import Namespace, new_namespace
@@ -72,11 +72,17 @@ def start_controller(
     """
     started: list[ControllerProcess] = []
 
-    def start(*options: str, kubeconfig: Path | None = None) -> ControllerProcess:
+    def start(
+        *options: str, kubeconfig: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> ControllerProcess:
         log = tmp_path / f"controller-{len(started)}.log"
         options = options or ("--no-leader-elect",)
         process = ControllerProcess(
-            kubeconfig or account, log, f"--watch-namespace={namespace.name}", *options
+            kubeconfig or account,
+            log,
+            f"--watch-namespace={namespace.name}",
+            *options,
+            env=env,
         )
         started.append(process)
         process.start()
@@ -98,6 +104,14 @@ def rights_suffice(control_plane: ControlPlane, namespace: Namespace) -> Iterato
         if (r.user, r.namespace, r.code) == (ACCOUNT, namespace.name, 403)
     ]
     assert not forbidden
+
+
+@pytest.fixture
+def nothing_spins(control_plane: ControlPlane, namespace: Namespace) -> Iterator[None]:
+    """What the API server refused was tried again at most once a second."""
+    yield
+    refused = failed(control_plane.audit_log, namespace.name, ACCOUNT)
+    assert {what: at for what, at in refused.items() if retries_in_a_second(at) > 1} == {}
 
 
 @pytest.fixture

@@ -90,12 +90,17 @@ class Daemon:
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self._record)
 
-    def restart(self) -> None:
-        """Starts it again as it was last started, also by another process than this one."""
+    def restart(self, *flags: str) -> None:
+        """Starts it again as it was last started, also by another process than this one.
+
+        Args:
+            *flags: Such as `--name=value`, in place of those that it had.
+        """
         record = self._read()
         if record is None:
             raise ClusterError(f"{self.name} was never started here")
-        self.start(record["argv"])
+        new = {flag.partition("=")[0]: flag for flag in flags}
+        self.start([new.get(word.partition("=")[0], word) for word in record["argv"]])
 
     def stop(self, grace: float = 10.0) -> None:
         """Ends it: SIGTERM, and SIGKILL after the grace period. Its record stays, for restart."""

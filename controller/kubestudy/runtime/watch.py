@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 WATCH_SECONDS = 290
-MAX_BACKOFF = 30.0
+MAX_BACKOFF = 10.0
 
 
 class Informer:
