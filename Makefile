@@ -51,7 +51,7 @@ test-apiserver: .venv/ready ## Test the API and the controller on a real API ser
 test-faults: .venv/ready ## Test faults at length: 500 kills, a minute of each fault, ten of partition (an hour)
 	$(PREPARE) programs
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/unit/test_state_machine.py $(addprefix tests/apiserver/test_, \
-		kills.py faults.py obstacles.py leading.py clocks.py same_suggestions.py)
+		kills.py faults.py watching.py obstacles.py leading.py clocks.py same_suggestions.py)
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
 	$(PREPARE) programs images

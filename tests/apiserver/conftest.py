@@ -11,6 +11,7 @@ from tests.support.audit import failed, requests, retries_in_a_second
 from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.fault_proxy import FaultProxy
 from tests.support.kubectl import Namespace, new_namespace
+from tests.support.relay import Relay
 from tests.support.surroundings import give_up
 from tests.support.waiting import until
 from tests.testcluster import ClusterError, ControlPlane, binaries, reason_unavailable
@@ -39,6 +40,13 @@ def _served(plane: ControlPlane) -> bool:
     except ClusterError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def way_to_etcd(control_plane: ControlPlane) -> Iterator[Relay]:
+    """A way to etcd that can be slow; an API server that was restarted on it stays on it."""
+    with Relay(control_plane.etcd_port) as relay:
+        yield relay
 
 
 @pytest.fixture(scope="session")

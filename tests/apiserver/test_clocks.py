@@ -49,7 +49,7 @@ def test_leaders_with_different_clocks_carry_on_as_one(
     assert "s behind the API server's" in standby.log
     began = datetime.now(UTC)
     with (
-        Kubelet(namespace, lambda p, _: Ending(p["rate"], seconds=1.5)),
+        Kubelet(namespace, lambda p, _: Ending(p["rate"], seconds=1)),
         Recorder(namespace, TRIALS) as trials,
         Recorder(namespace, JOBS) as jobs,
     ):
@@ -93,7 +93,7 @@ def test_a_pod_that_is_ending_is_not_taken_for_lost(
     ahead = WrongClock(tmp_path / "clock", AHEAD)
     controller = start_controller("--no-leader-elect", kubeconfig=way, env=ahead.env)
     controller.wait_for_log("caches are in")
-    endings = {0: Ending(seconds=8, exit_code=143), 1: Ending(1.0)}
+    endings = {0: Ending(seconds=5, exit_code=143), 1: Ending(1.0)}
     with Kubelet(namespace, lambda _, attempt: endings[attempt]):
         namespace.apply(study("once", {"rate": [1]}))
         (pod,) = until(lambda: namespace.active_pods("once"), what="its pod is there")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,13 @@ from tests.support.fault_proxy import ERRORS, NONE, Fault, FaultProxy, some
 from tests.support.kubectl import Namespace, count
 from tests.support.kubelet import Ending, Kubelet
 from tests.support.recorder import Recorder
-from tests.support.relay import Relay
 from tests.support.studies import study
 from tests.support.surroundings import thorough
-from tests.testcluster import ControlPlane
 
 pytestmark = pytest.mark.timeout(1200)
 
 SECONDS = 60 if thorough() else 4
+SILENCE = 120 if thorough() else 4
 PARTITION = 600 if thorough() else 15
 """Seconds; after 15 of them no back-off grows any more, so that a longer one is the same."""
 AFTERWARDS = 60.0
@@ -82,36 +81,12 @@ def test_a_study_lives_through_a_partition(
     lives_through(disturb, namespace, controller)
 
 
-def test_a_study_lives_through_a_slow_etcd(
-    namespace: Namespace,
-    slow_way_to_etcd: Relay,
-    start_controller: Callable[..., ControllerProcess],
-) -> None:
-    def disturb() -> None:
-        slow_way_to_etcd.delay = 0.5
-        time.sleep(2 * SECONDS)  # for so long etcd is slow
-        slow_way_to_etcd.delay = 0
-
-    controller = start_controller("--no-leader-elect")
-    controller.wait_for_log("caches are in")
-    lives_through(disturb, namespace, controller)
-
-
-@pytest.fixture
-def slow_way_to_etcd(control_plane: ControlPlane) -> Iterator[Relay]:
-    """By which the API server reaches its etcd; a test may make it slow."""
-    with Relay(control_plane.etcd_port) as relay:
-        control_plane.restart_apiserver(etcd_port=relay.port)
-        yield relay
-        control_plane.restart_apiserver()
-
-
 def test_a_study_lives_through_silent_streams(
     namespace: Namespace, proxy: FaultProxy, controller: ControllerProcess
 ) -> None:
     def disturb() -> None:
         proxy.silent.set()
-        time.sleep(2 * SECONDS)  # for so long nothing is told
+        time.sleep(SILENCE)  # for so long nothing is told
         proxy.silent.clear()
 
     lives_through(disturb, namespace, controller)
@@ -145,7 +120,7 @@ def test_while_nothing_succeeds_nothing_spins(namespace: Namespace, proxy: Fault
         namespace.wait_for_study("calm", lambda s: count(s, "created") >= 3, "has trials")
         proxy.fault = lambda _: ERRORS[1]
         proxy.cut_streams()
-        time.sleep(2 * SECONDS)  # while it counts
+        time.sleep(SECONDS)  # while it fails
         proxy.fault = lambda _: NONE
         namespace.wait_for_end("calm")
     assert len(proxy.failed) >= 4
@@ -153,18 +128,15 @@ def test_while_nothing_succeeds_nothing_spins(namespace: Namespace, proxy: Fault
 
 
 @pytest.mark.usefixtures("controller")
-def test_what_has_expired_at_once_is_not_listed_again_and_again(
+def test_what_expires_at_once_is_listed_again_calmly(
     namespace: Namespace, proxy: FaultProxy
 ) -> None:
-    proxy.fault = lambda call: EXPIRED if call.watches else NONE
+    proxy.fault = some(1, [EXPIRED], of=lambda call: call.watches)
     proxy.cut_streams()
-    proxy.counts.clear()
-    time.sleep(2 * SECONDS)  # while it counts
-    lists = dict(proxy.counts)
+    time.sleep(SECONDS)  # while it fails
     proxy.fault = lambda _: NONE
+    assert len(proxy.failed) >= 4
     assert proxy.spinning == {}
-    # A list and its watch each time, after 1, 2, 4, ... seconds.
-    assert all(number <= 2 * 6 for number in lists.values()), lists
     with Kubelet(namespace, lambda p, _: Ending(p["rate"])):
         namespace.apply(study("after", {"rate": [1, 2]}))
         namespace.wait_for_end("after", timeout=AFTERWARDS)

@@ -22,7 +22,7 @@ from tests.testcluster import ControlPlane
 
 pytestmark = pytest.mark.timeout(180)
 
-EIGHT = {"rate": list(range(1, 9))}
+SIX = {"rate": list(range(1, 7))}
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ def test_a_leader_that_was_frozen_writes_nothing_once_it_is_thawed(
     pair: tuple[ControllerProcess, ControllerProcess],
 ) -> None:
     leader, standby = pair
-    with Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1.5)):
-        namespace.apply(study("thawed", EIGHT, budget={"parallelism": 1}))
+    with Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1)):
+        namespace.apply(study("thawed", SIX, budget={"parallelism": 1}))
         namespace.wait_for_study("thawed", lambda s: count(s, "succeeded"), "goes on")
         leader.signal(signal.SIGSTOP)
         standby.wait_for_log("leading as", timeout=20)
@@ -113,7 +113,7 @@ def test_a_leader_that_was_frozen_writes_nothing_once_it_is_thawed(
         leader.signal(signal.SIGCONT)
         assert leader.wait_for_exit() == 1
         done = namespace.wait_for_end("thawed", timeout=90)
-    assert count(done, "succeeded") == len(namespace.jobs("thawed")) == 8
+    assert count(done, "succeeded") == len(namespace.jobs("thawed")) == 6
     assert who_decided(control_plane, namespace) == ["one", "two"]
 
 
@@ -127,13 +127,13 @@ def test_a_leader_that_is_cut_off_writes_nothing_once_another_leads(
     lease = f"--lease-namespace={namespace.name}"
     with (
         FaultProxy(one, tmp_path) as proxy,
-        Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1.5)),
+        Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1)),
     ):
         leader = start_controller(lease, kubeconfig=proxy.kubeconfig)
         leader.wait_for_log("leading as")
         standby = start_controller(lease, kubeconfig=two)
         standby.wait_for_log("waiting for the leader")
-        namespace.apply(study("parted", EIGHT, budget={"parallelism": 1}))
+        namespace.apply(study("parted", SIX, budget={"parallelism": 1}))
         namespace.wait_for_study("parted", lambda s: count(s, "succeeded"), "goes on")
         proxy.part(silently=True)
         standby.wait_for_log("leading as", timeout=20)
@@ -143,7 +143,7 @@ def test_a_leader_that_is_cut_off_writes_nothing_once_another_leads(
         proxy.heal()
         leader.wait_for_log("waiting for the leader")
         done = namespace.wait_for_end("parted", timeout=90)
-    assert count(done, "succeeded") == len(namespace.jobs("parted")) == 8
+    assert count(done, "succeeded") == len(namespace.jobs("parted")) == 6
     assert who_decided(control_plane, namespace) == ["one", "two"]
 
 

@@ -166,27 +166,11 @@ def test_a_namespace_that_is_terminating_is_told_and_waited_for(
         finally:
             os.kill(manager, signal.SIGCONT)
         until(
-            lambda: (namespace.study("doomed"), namespace.trials("doomed")),
-            lambda left: not any(left),
-            what="nothing is left",
-        )
-    assert controller.running
-    assert "Traceback" not in controller.log
-
-
-def test_a_namespace_that_is_deleted_takes_its_studies_along(
-    namespace: Namespace, controller: ControllerProcess
-) -> None:
-    with Kubelet(namespace, lambda p, _: Ending(p["rate"], seconds=1)):
-        namespace.apply(study("doomed", {"rate": list(range(1, 13))}))
-        namespace.wait_for_study("doomed", lambda s: count(s, "created"), "has trials")
-        namespace.kubectl("delete", "namespace", namespace.name, "--wait=false")
-        until(
-            lambda: (
+            lambda: [
                 namespace.study("doomed"),
                 namespace.trials("doomed"),
                 namespace.jobs("doomed"),
-            ),
+            ],
             lambda left: not any(left),
             what="nothing is left",
         )

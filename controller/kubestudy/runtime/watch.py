@@ -80,7 +80,7 @@ class Informer:
                     if known is not None:
                         # A server that was restarted says this of what it no longer remembers.
                         log.debug("watch of %s: %s; listing again", self._resource.plural, error)
-                        failures = 0
+                        failures = 1
                         self._stopping.wait(random.uniform(0.1, 0.5))
                         continue
                 # A stream that had lived for a while is no sign of trouble.
