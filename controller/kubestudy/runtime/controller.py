@@ -259,8 +259,8 @@ class Controller:
         why = f"{type(error).__name__}: {error}; this is a bug of kubestudy's, please report it"
         try:
             self._applier.tell_of(study, None, "InternalError", why)
-        except ApiError as refused:
-            log.warning("study %s/%s cannot be told of that: %s", *key, refused)
+        except Exception:  # whatever is wrong with this Study, the worker lives on for the others
+            log.exception("study %s/%s does not say so", *key)
 
     def _enqueue(self, study: Hashable) -> None:
         if isinstance(study, tuple):

@@ -5,10 +5,13 @@ A pod may be refused by a quota, by the namespace's Pod Security or by a webhook
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
-from kubestudy.runtime.client import EVENTS, KubeClient, Object
+from kubestudy.runtime.client import EVENTS, ApiError, KubeClient, Object
+
+log = logging.getLogger(__name__)
 
 ASK_EVERY = 60.0
 
@@ -31,17 +34,22 @@ class Obstacles:
         with self._lock:
             if uid in self._found and now - self._found[uid][0] < ASK_EVERY:
                 return self._found[uid][1]
-        events = self._client.list(
-            EVENTS,
-            job["metadata"]["namespace"],
-            fieldSelector=f"regarding.uid={uid},reason=FailedCreate",
-        )["items"]
-        newest = max(events, key=lambda e: int(e["metadata"]["resourceVersion"]), default=None)
-        found = _worded(newest["note"]) if newest is not None else None
+        found = self._ask(job)
         with self._lock:
             self._found = {u: f for u, f in self._found.items() if now - f[0] < ASK_EVERY}
             self._found[uid] = (now, found)
         return found
+
+    def _ask(self, job: Object) -> tuple[str, str] | None:
+        selector = f"regarding.uid={job['metadata']['uid']},reason=FailedCreate"
+        namespace = job["metadata"]["namespace"]
+        try:
+            events = self._client.list(EVENTS, namespace, fieldSelector=selector)["items"]
+        except ApiError as error:  # what explains is not worth a failure
+            log.info("why Job %s has no pod: %s", job["metadata"]["name"], error)
+            return None
+        newest = max(events, key=lambda e: int(e["metadata"]["resourceVersion"]), default=None)
+        return _worded(newest["note"]) if newest is not None else None
 
 
 def _worded(note: str) -> tuple[str, str]:
