@@ -105,7 +105,9 @@ def lives_through(
         namespace.apply(study("lived", {"rate": rates}, budget={"parallelism": 3}))
         namespace.wait_for_study("lived", lambda s: count(s, "succeeded"), "has a result")
         disturb()
+        began = time.monotonic()
         done = namespace.wait_for_end("lived", timeout=AFTERWARDS)
+        print(f"done {time.monotonic() - began:.1f} s after the fault")
     assert count(done, "succeeded") == 12
     assert done["status"]["best"]["parameters"] == {"rate": 12}
     assert sorted(trials.names) == sorted(f"lived-{i}" for i in range(12))
