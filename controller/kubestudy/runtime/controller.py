@@ -32,7 +32,7 @@ from kubestudy.runtime.client import (
     Object,
 )
 from kubestudy.runtime.collector import Collector
-from kubestudy.runtime.obstacles import Obstacles
+from kubestudy.runtime.obstacles import ASK_EVERY, Obstacles
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
@@ -203,8 +203,10 @@ class Controller:
         Jobs and pods come by watches of their own, and that of the pods may be behind.
         """
         facts = observe(job, pods, now)
-        if facts is not None and lacks_pod(facts, now) and (why := self._obstacles.of(job)):
-            return replace(facts, reason=why[0], message=why[1])
+        if facts is not None and lacks_pod(facts, now):
+            self.queue.add(_annotated_key(job), ASK_EVERY)
+            reason, message = self._obstacles.of(job) or (None, "")
+            return replace(facts, reason=reason, message=message)
         if facts is None or not facts.ended_by_itself or facts.pod_uid is not None:
             return facts
         namespace = job["metadata"]["namespace"]

@@ -13,11 +13,14 @@ from kubestudy.runtime.client import EVENTS, ApiError, KubeClient, Object
 
 log = logging.getLogger(__name__)
 
-ASK_EVERY = 60.0
+ASK_EVERY = 10.0
+
+Obstacle = tuple[str, str]
+"""A reason in CamelCase, and the message."""
 
 
 class Obstacles:
-    """What stands in the way of Jobs; the API server is asked at most once a minute for each.
+    """What stands in the way of Jobs, as far as was told; asked for once in a while.
 
     Args:
         client: The API server.
@@ -26,33 +29,36 @@ class Obstacles:
     def __init__(self, client: KubeClient):
         self._client = client
         self._lock = threading.Lock()
-        self._found: dict[str, tuple[float, tuple[str, str] | None]] = {}
+        self._asked: dict[str, float] = {}
+        self._told: dict[str, dict[str, Obstacle]] = {}
 
-    def of(self, job: Object) -> tuple[str, str] | None:
-        """Reason and message why a Job's pod cannot be made; None where nothing is said."""
-        uid, now = job["metadata"]["uid"], time.monotonic()
+    def of(self, job: Object) -> Obstacle | None:
+        """Why a Job's pod cannot be made; None where nothing is said."""
+        namespace, now = job["metadata"]["namespace"], time.monotonic()
         with self._lock:
-            if uid in self._found and now - self._found[uid][0] < ASK_EVERY:
-                return self._found[uid][1]
-        found = self._ask(job)
+            due = now - self._asked.get(namespace, -ASK_EVERY) >= ASK_EVERY
+            if due:
+                self._asked[namespace] = now
+        if due:
+            told = self._ask(namespace)
+            with self._lock:
+                self._told[namespace] = told
         with self._lock:
-            self._found = {u: f for u, f in self._found.items() if now - f[0] < ASK_EVERY}
-            self._found[uid] = (now, found)
-        return found
+            return self._told.get(namespace, {}).get(job["metadata"]["uid"])
 
-    def _ask(self, job: Object) -> tuple[str, str] | None:
-        selector = f"regarding.uid={job['metadata']['uid']},reason=FailedCreate"
-        namespace = job["metadata"]["namespace"]
+    def _ask(self, namespace: str) -> dict[str, Obstacle]:
+        """By the UID of the Job."""
+        selector = "reason=FailedCreate,regarding.kind=Job"
         try:
             events = self._client.list(EVENTS, namespace, fieldSelector=selector)["items"]
-        except ApiError as error:  # what explains is not worth a failure
-            log.info("why Job %s has no pod: %s", job["metadata"]["name"], error)
-            return None
-        newest = max(events, key=lambda e: int(e["metadata"]["resourceVersion"]), default=None)
-        return _worded(newest["note"]) if newest is not None else None
+        except ApiError as error:  # an explanation is not worth a failure
+            log.info("why Jobs in %s have no pods is not known: %s", namespace, error)
+            return {}
+        events.sort(key=lambda e: int(e["metadata"]["resourceVersion"]))
+        return {e["regarding"]["uid"]: _worded(e["note"]) for e in events}
 
 
-def _worded(note: str) -> tuple[str, str]:
-    """Reason and message, without the name of the pod, which is another one each time."""
+def _worded(note: str) -> Obstacle:
+    """Without the name of the pod, which is another one each time."""
     message = note.partition(" is forbidden: ")[2] or note
     return ("QuotaExceeded" if "exceeded quota" in note else "FailedCreate"), message
