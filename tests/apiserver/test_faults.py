@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(1200)
 SECONDS = 60 if thorough() else 4
 SILENCE = 120 if thorough() else 4
 PARTITION = 600 if thorough() else 15
-"""Seconds; after 15 of them no back-off grows any more, so that a longer one is the same."""
+"""Seconds. However long it is, what it leaves behind are back-offs of at most 10 and 20 s."""
 AFTERWARDS = 60.0
 """Within this time after a fault everything is as it should be."""
 
