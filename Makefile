@@ -48,10 +48,10 @@ test-apiserver: .venv/ready ## Test the API and the controller on a real API ser
 	$(PREPARE) programs
 	$(PYTEST) tests/apiserver
 
-test-faults: .venv/ready ## Test faults at length: 500 kills, a minute of each fault, a lost node (half an hour)
+test-faults: .venv/ready ## Test faults at length: 500 kills, ten minutes of partition, a lost node (an hour)
 	$(PREPARE) programs
-	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/unit/test_state_machine.py \
-		tests/apiserver/test_kills.py tests/apiserver/test_faults.py
+	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/unit/test_state_machine.py $(addprefix tests/apiserver/test_, \
+		kills.py faults.py watching.py obstacles.py leading.py clocks.py same_suggestions.py)
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/e2e/test_node_faults.py
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.audit import requests
+from tests.support.audit import failed, requests, retries_in_a_second
 from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.fault_proxy import FaultProxy
 from tests.support.kubectl import Namespace, new_namespace
+from tests.support.relay import Relay
 from tests.support.surroundings import give_up
 from tests.support.waiting import until
 from tests.testcluster import ClusterError, ControlPlane, binaries, reason_unavailable
@@ -39,6 +40,13 @@ def _served(plane: ControlPlane) -> bool:
     except ClusterError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def way_to_etcd(control_plane: ControlPlane) -> Iterator[Relay]:
+    """A way to etcd that can be slow; an API server that was restarted on it stays on it."""
+    with Relay(control_plane.etcd_port) as relay:
+        yield relay
 
 
 @pytest.fixture(scope="session")
@@ -72,11 +80,17 @@ def start_controller(
     """
     started: list[ControllerProcess] = []
 
-    def start(*options: str, kubeconfig: Path | None = None) -> ControllerProcess:
+    def start(
+        *options: str, kubeconfig: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> ControllerProcess:
         log = tmp_path / f"controller-{len(started)}.log"
         options = options or ("--no-leader-elect",)
         process = ControllerProcess(
-            kubeconfig or account, log, f"--watch-namespace={namespace.name}", *options
+            kubeconfig or account,
+            log,
+            f"--watch-namespace={namespace.name}",
+            *options,
+            env=env,
         )
         started.append(process)
         process.start()
@@ -98,6 +112,14 @@ def rights_suffice(control_plane: ControlPlane, namespace: Namespace) -> Iterato
         if (r.user, r.namespace, r.code) == (ACCOUNT, namespace.name, 403)
     ]
     assert not forbidden
+
+
+@pytest.fixture
+def nothing_spins(control_plane: ControlPlane, namespace: Namespace) -> Iterator[None]:
+    """What the API server refused was tried again at most once a second."""
+    yield
+    refused = failed(control_plane.audit_log, namespace.name, ACCOUNT)
+    assert {what: at for what, at in refused.items() if retries_in_a_second(at) > 1} == {}
 
 
 @pytest.fixture

@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 
 from tests.support.audit import requests
 from tests.support.controller_process import ControllerProcess
+from tests.support.fault_proxy import FaultProxy
 from tests.support.kubectl import Namespace, count
 from tests.support.kubelet import Ending, Kubelet
 from tests.support.studies import study
+from tests.support.surroundings import thorough
 from tests.testcluster import ControlPlane
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
+
+SIX = {"rate": list(range(1, 7))}
 
 
 @pytest.fixture
@@ -96,8 +101,8 @@ def test_a_leader_that_was_frozen_writes_nothing_once_it_is_thawed(
     pair: tuple[ControllerProcess, ControllerProcess],
 ) -> None:
     leader, standby = pair
-    with Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1.5)):
-        namespace.apply(study("thawed", budget={"parallelism": 1}))
+    with Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1)):
+        namespace.apply(study("thawed", SIX, budget={"parallelism": 1}))
         namespace.wait_for_study("thawed", lambda s: count(s, "succeeded"), "goes on")
         leader.signal(signal.SIGSTOP)
         standby.wait_for_log("leading as", timeout=20)
@@ -108,7 +113,37 @@ def test_a_leader_that_was_frozen_writes_nothing_once_it_is_thawed(
         leader.signal(signal.SIGCONT)
         assert leader.wait_for_exit() == 1
         done = namespace.wait_for_end("thawed", timeout=90)
-    assert count(done, "succeeded") == len(namespace.jobs("thawed")) == 18
+    assert count(done, "succeeded") == len(namespace.jobs("thawed")) == 6
+    assert who_decided(control_plane, namespace) == ["one", "two"]
+
+
+def test_a_leader_that_is_cut_off_writes_nothing_once_another_leads(
+    control_plane: ControlPlane,
+    namespace: Namespace,
+    start_controller: Callable[..., ControllerProcess],
+    tmp_path: Path,
+) -> None:
+    one, two = (control_plane.kubeconfig_for(n, ["system:masters"]) for n in ("one", "two"))
+    lease = f"--lease-namespace={namespace.name}"
+    with (
+        FaultProxy(one, tmp_path) as proxy,
+        Kubelet(namespace, lambda _p, _: Ending(0.5, seconds=1)),
+    ):
+        leader = start_controller(lease, kubeconfig=proxy.kubeconfig)
+        leader.wait_for_log("leading as")
+        standby = start_controller(lease, kubeconfig=two)
+        standby.wait_for_log("waiting for the leader")
+        namespace.apply(study("parted", SIX, budget={"parallelism": 1}))
+        namespace.wait_for_study("parted", lambda s: count(s, "succeeded"), "goes on")
+        proxy.part(silently=True)
+        standby.wait_for_log("leading as", timeout=20)
+        assert leader.wait_for_exit() == 1
+        leader.start()  # as a kubelet does
+        time.sleep(45 if thorough() else 0)  # for so long it sees nothing
+        proxy.heal()
+        leader.wait_for_log("waiting for the leader")
+        done = namespace.wait_for_end("parted", timeout=90)
+    assert count(done, "succeeded") == len(namespace.jobs("parted")) == 6
     assert who_decided(control_plane, namespace) == ["one", "two"]
 
 

@@ -1,7 +1,8 @@
-"""The watches of the controller live through what API servers do to them."""
+"""The API server goes away, comes back without its memory, and is slow."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,14 +11,19 @@ from tests.support.audit import created
 from tests.support.controller_process import ControllerProcess
 from tests.support.kubectl import Namespace, count
 from tests.support.kubelet import Ending, Kubelet
+from tests.support.relay import Relay
 from tests.support.studies import study
+from tests.support.surroundings import thorough
 from tests.testcluster import ControlPlane
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
+
+SLOW = 60 if thorough() else 4
 
 
-def test_a_restart_of_the_api_server_is_lived_through(
+def test_a_restart_of_the_api_server_and_a_slow_etcd_are_lived_through(
     control_plane: ControlPlane,
+    way_to_etcd: Relay,
     namespace: Namespace,
     start_controller: Callable[..., ControllerProcess],
 ) -> None:
@@ -26,8 +32,11 @@ def test_a_restart_of_the_api_server_is_lived_through(
     with Kubelet(namespace, lambda p, _: Ending(p["rate"], seconds=1)):
         namespace.apply(study("lived", {"rate": list(range(1, 13))}))
         namespace.wait_for_study("lived", lambda s: count(s, "succeeded"), "has a result")
-        control_plane.restart_apiserver(downtime=1)
-        done = namespace.wait_for_end("lived", timeout=90)
+        control_plane.restart_apiserver(downtime=1, etcd_port=way_to_etcd.port)
+        way_to_etcd.delay = 0.5
+        time.sleep(SLOW)  # for so long each request to etcd takes half a second more
+        way_to_etcd.delay = 0
+        done = namespace.wait_for_end("lived", timeout=60)
     assert count(done, "succeeded") == 12
     for resource in ("trials", "jobs"):
         names = created(control_plane.audit_log, namespace.name, resource)

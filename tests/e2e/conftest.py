@@ -135,29 +135,3 @@ def trial_with_data(cluster: Access | ControlPlane) -> str:
     if not isinstance(cluster, Cluster):
         return images.TRIAL_WITH_DATA
     return cluster.provide_image(images.trial_with_data())
-
-
-@pytest.fixture
-def volume(place: Namespace, own_cluster: Cluster, tmp_path: Path) -> Iterator[str]:
-    """A claim on a folder of the node, which all pods may write to."""
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(0o777)
-    storage = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    size = {"storage": "4Gi"}
-    name = f"{place.name}-{CLAIM}"
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": storage | {"capacity": size, "hostPath": {"path": str(tmp_path)}},
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": CLAIM},
-        "spec": storage | {"volumeName": name, "resources": {"requests": size}},
-    }
-    place.apply(volume)
-    place.apply(claim)
-    yield CLAIM
-    own_cluster.kubectl("delete", "pv", name, "--wait=false")

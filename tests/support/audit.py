@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,3 +61,18 @@ def created(log: Path, namespace: str, resource: str) -> list[str]:
         for r in requests(log)
         if (r.namespace, r.resource, r.verb, r.code) == (namespace, resource, "create", 201)
     ]
+
+
+def failed(log: Path, namespace: str, user: str) -> dict[str, list[float]]:
+    """When a user's requests in a namespace failed, by what was asked for."""
+    found = defaultdict(list)
+    for r in requests(log):
+        if (r.namespace, r.user) == (namespace, user) and r.code >= 400:
+            found[f"{r.verb} {r.resource} {r.name}"].append(r.time.timestamp())
+    return found
+
+
+def retries_in_a_second(failures: Iterable[float]) -> int:
+    """How often, at most, what had failed was tried again within any one second."""
+    moments = sorted(failures)
+    return max((sum(t <= m < t + 1 for m in moments) - 1 for t in moments), default=0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,10 +26,13 @@ class ControllerProcess:
         kubeconfig: The way in.
         log: The file for its log, which its restarts go on writing.
         options: Of the command.
+        env: Added to its environment.
     """
 
-    def __init__(self, kubeconfig: Path, log: Path, *options: str) -> None:
-        self._log = log
+    def __init__(
+        self, kubeconfig: Path, log: Path, *options: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._log, self._env = log, env or {}
         self._command = [
             sys.executable,
             "-c",
@@ -63,7 +67,7 @@ class ControllerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(ROOT / "controller")},
+                env={**os.environ, "PYTHONPATH": str(ROOT / "controller"), **self._env},
             )
 
     def kill(self) -> None:

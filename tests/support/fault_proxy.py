@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import random
 import socket
 import ssl
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,8 @@ from urllib.parse import urlsplit
 import yaml
 from kubernetes import config
 from kubernetes.client.configuration import Configuration
+
+from tests.support.audit import retries_in_a_second
 
 _NO_BODY = (204, 304)
 
@@ -78,6 +81,28 @@ class Fault:
 
 NONE = Fault()
 
+ERRORS = tuple(
+    Fault(status=status, reason=reason)
+    for status, reason in (
+        (429, "TooManyRequests"),
+        (500, "InternalError"),
+        (503, "ServiceUnavailable"),
+        (504, "Timeout"),
+    )
+)
+
+
+def some(
+    share: float, faults: Sequence[Fault], of: Callable[[Call], bool] = lambda _: True
+) -> Callable[[Call], Fault]:
+    """A share of the requests meets one of these faults."""
+    dice = random.Random(20)
+
+    def choose(call: Call) -> Fault:
+        return dice.choice(faults) if of(call) and dice.random() < share else NONE
+
+    return choose
+
 
 class FaultProxy:
     """A proxy in front of an API server, from entry to exit.
@@ -90,6 +115,7 @@ class FaultProxy:
         fault: Says what happens to each request.
         silent: While it is set, nothing of a stream is passed on.
         counts: The requests so far, by method and path without the query.
+        failed: When they failed on the way here, by the same and the monotonic clock.
     """
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
@@ -101,9 +127,12 @@ class FaultProxy:
         self.fault: Callable[[Call], Fault] = lambda _: NONE
         self.silent = threading.Event()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.failed: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.writes = 0
         self._lock = threading.Lock()
         self._parted = threading.Event()
+        self._healed = threading.Event()
+        self._healed.set()
         self._streams: set[socket.socket] = set()
         proxy = self
 
@@ -148,14 +177,30 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def part(self) -> None:
-        """From now on, nothing gets through."""
+    @property
+    def spinning(self) -> dict[tuple[str, str], list[float]]:
+        """What was tried again more than once within a second after it had failed here."""
+        return {what: at for what, at in self.failed.items() if retries_in_a_second(at) > 1}
+
+    def part(self, silently: bool = False) -> None:
+        """From now on, nothing gets through.
+
+        Args:
+            silently: Whether nobody is told so: requests hang, and streams fall silent.
+        """
         self._parted.set()
-        self.cut_streams()
+        if silently:
+            self._healed.clear()
+            self.silent.set()
+        else:
+            self.cut_streams()
 
     def heal(self) -> None:
-        """Everything gets through again."""
+        """Everything gets through again; what hung until now has failed."""
+        self.cut_streams()
         self._parted.clear()
+        self.silent.clear()
+        self._healed.set()
 
     def cut_streams(self) -> None:
         """Ends all connections."""
@@ -171,6 +216,11 @@ class FaultProxy:
             self.counts[method, path.partition("?")[0]] += 1
             self.writes += method != "GET"
             return Call(self.writes if method != "GET" else 0, method, path)
+
+    def failing(self, call: Call) -> None:
+        """Takes note that a request fails."""
+        with self._lock:
+            self.failed[call.method, call.path.partition("?")[0]].append(time.monotonic())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -204,9 +254,12 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.faults.fault(call)
         time.sleep(fault.delay)
         if self.faults._parted.is_set() or fault.cut:
+            self.faults.failing(call)
+            self.faults._healed.wait()
             self._end(fault)
             return
         if fault.status:
+            self.faults.failing(call)
             self._answer(fault)
             return
         upstream = self.upstream()
@@ -227,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass
 
     def _pass_on(self, answer: http.client.HTTPResponse) -> None:
-        self.send_response(answer.status)
+        self.send_response_only(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("transfer-encoding", "content-length", "connection"):
                 self.send_header(name, value)

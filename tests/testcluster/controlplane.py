@@ -175,16 +175,22 @@ class ControlPlane:
         end_marked(self.state)
         remove_tree(self.state)
 
-    def restart_apiserver(self, downtime: float = 0.0) -> None:
+    @property
+    def etcd_port(self) -> int:
+        """Where etcd serves, on the loopback address."""
+        return self._ports()["etcd"]
+
+    def restart_apiserver(self, downtime: float = 0.0, etcd_port: int | None = None) -> None:
         """Restarts the API server as it was started; etcd keeps the objects.
 
         Args:
             downtime: How many seconds it stays away.
+            etcd_port: Where it reaches etcd; on etcd's own port by default.
         """
         # It would wait for its clients to hang up, which watches do not do.
         self.apiserver.stop(grace=2.0)
         time.sleep(downtime)
-        self.apiserver.restart()
+        self.apiserver.restart(_etcd_flag(etcd_port or self.etcd_port))
         self._wait_for_apiserver()
 
     def kubeconfig_for(
@@ -239,7 +245,7 @@ class ControlPlane:
         certs = self.authority.folder
         argv: list[str | Path] = [
             programs["kube-apiserver"],
-            f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
+            _etcd_flag(ports["etcd"]),
             f"--bind-address={self._address}",
             f"--secure-port={ports['apiserver']}",
             f"--advertise-address={self._address}",
@@ -341,6 +347,10 @@ class ControlPlane:
         except (OSError, ValueError) as error:
             raise ClusterError(f"no control plane was started in {self.state}") from error
         return ports
+
+
+def _etcd_flag(port: int) -> str:
+    return f"--etcd-servers=http://127.0.0.1:{port}"
 
 
 def _free_ports(count: int) -> list[int]:

@@ -65,14 +65,14 @@ class Daemon:
         self,
         argv: Sequence[str | Path],
         env: Mapping[str, str] | None = None,
-        more: Sequence[str] = (),
+        flags: Sequence[str] = (),
     ) -> None:
         """Starts it in a session of its own, with its output in its log.
 
         Args:
             argv: The command, as it will be restarted.
             env: Added to the environment.
-            more: Arguments for this time only.
+            flags: Such as `--name=value`, for this time, as in `restart`.
         """
         self.stop()
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class Daemon:
         try:
             pid = os.posix_spawn(
                 command[0],
-                [*command, *more],
+                _with_flags(command, flags),
                 {**os.environ, **(env or {}), mark: value},
                 setsid=True,
                 setsigmask=[],
@@ -103,16 +103,17 @@ class Daemon:
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self._record)
 
-    def restart(self, *more: str) -> None:
-        """Starts it again as it was started, also by another process than this one.
+    def restart(self, *flags: str) -> None:
+        """Starts it again as it was first started, also by another process than this one.
 
         Args:
-            *more: Arguments for this time only.
+            *flags: Such as `--name=value`, for this time: in place of those of these names, and
+                besides the others.
         """
         record = self._read()
         if record is None:
             raise ClusterError(f"{self.name} was never started here")
-        self.start(record["argv"], more=more)
+        self.start(record["argv"], flags=flags)
 
     def stop(self, grace: float = 10.0) -> None:
         """Ends it: SIGTERM, and SIGKILL after the grace period. Its record stays, for restart."""
@@ -192,6 +193,12 @@ def _end(pids: list[int], grace: float) -> None:
             time.sleep(0.02 if alive else 0)
     for pid in pids:
         _reap(pid)
+
+
+def _with_flags(command: Sequence[str], flags: Sequence[str]) -> list[str]:
+    new = {flag.partition("=")[0]: flag for flag in flags}
+    replaced = [new.pop(word.partition("=")[0], word) for word in command]
+    return [*replaced, *new.values()]
 
 
 def _inherited() -> list[int]:

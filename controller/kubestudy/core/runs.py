@@ -199,6 +199,13 @@ def _keep_folds(progress: RunProgress, spec: StudySpec) -> None:
     progress.record = progress.record.model_copy(update={"folds": folds or None})
 
 
+def lacks_pod(facts: RunFacts, now: datetime) -> bool:
+    """Whether a run should have a pod by now, and has none."""
+    wanted = facts.state == RunState.PENDING and not facts.suspended and not facts.deleting
+    since = facts.created or now
+    return wanted and facts.pod is None and now >= since + WAITING_IS_NEWS
+
+
 def _reached(progress: RunProgress, levels: Sequence[int], objective: Objective) -> list[RungValue]:
     """What the pod of this run reports at rungs that no run before it came to."""
     seen = progress.report.rungs if progress.report else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from kubestudy.api.base import API_VERSION, GROUP
@@ -87,11 +86,11 @@ class Applier:
             try:
                 wait = self._carry_out(study, action)
             except Conflict as conflict:
-                self._tell_of(study, plan, "NameConflict", str(conflict))
+                self.tell_of(study, plan.status, "NameConflict", str(conflict))
                 raise
             except ApiError as error:
                 if isinstance(action, CreateTrial | StartRun) and (why := _refusal(error)):
-                    self._tell_of(study, plan, why, str(error))
+                    self.tell_of(study, plan.status, why, str(error))
                 raise
             if wait is not None:
                 waits.append(wait)
@@ -107,6 +106,13 @@ class Applier:
             if event.trial is not None or not held_back:
                 self._tell(study, event)
         return min(waits, default=None)
+
+    def tell_of(self, study: Study, planned: StudyStatus | None, reason: str, message: str) -> None:
+        """The Study itself says that it cannot go on, until its next status takes that back."""
+        status = blocked(study, planned, reason, message, self._client.clock.now())
+        if status != study.status:
+            self._write_study_status(study, status)
+            self._tell(study, Event(reason, message, warning=True))
 
     def forget(self, key: str) -> None:
         """Lets go of what is remembered of a Study that is gone."""
@@ -168,13 +174,6 @@ class Applier:
                     " delete it, and it is made again"
                 ) from error
 
-    def _tell_of(self, study: Study, plan: Plan, reason: str, message: str) -> None:
-        """The Study itself says that it cannot go on, until its next status takes that back."""
-        status = blocked(study, plan.status, reason, message, datetime.now(UTC))
-        if status != study.status:
-            self._write_study_status(study, status)
-            self._tell(study, Event(reason, message, warning=True))
-
     def _write_study_status(self, study: Study, status: StudyStatus) -> None:
         key = (study.metadata.namespace or "", study.metadata.name)
         # With its UID, so that the status of one object never lands on its successor.
@@ -217,7 +216,7 @@ class Applier:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": f"{regarding['name'][:200]}.{digest}", "namespace": namespace},
-            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": self._client.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": f"{GROUP}/controller",
             "reportingInstance": self._identity[:128],
             "action": "Reconcile",

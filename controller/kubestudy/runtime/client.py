@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,6 +22,7 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
 from kubestudy.api.base import GROUP, VERSION
+from kubestudy.runtime.clock import ServerClock
 
 Object = dict[str, Any]
 
@@ -29,6 +31,8 @@ MERGE = "application/merge-patch+json"
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
+# What a server asks us to wait is granted up to here.
+LONGEST_RETRY_AFTER = 30.0
 # API servers send a bookmark about once a minute; a watch that is silent for longer is dead.
 WATCH_SILENCE = 90.0
 FIELD_MANAGER = "kubestudy"
@@ -87,6 +91,9 @@ class KubeClient:
     Args:
         configuration: Where it is and how to prove who we are.
         namespace: The namespace of requests that name none.
+
+    Attributes:
+        clock: The API server's.
     """
 
     def __init__(self, configuration: Configuration, namespace: str = "default"):
@@ -94,6 +101,8 @@ class KubeClient:
         self._configuration = configuration
         self._pool = ApiClient(configuration).rest_client.pool_manager
         self.namespace = namespace
+        self.clock = ServerClock()
+        self._read_timeout = READ_TIMEOUT
         self.on_answer: Callable[[str, str, int], None] | None = None
         self._may_write: Callable[[], bool] | None = None
 
@@ -123,6 +132,12 @@ class KubeClient:
         fenced = copy.copy(self)
         fenced._may_write = may_write
         return fenced
+
+    def hasty(self, read_timeout: float) -> Self:
+        """The same connection, which waits no longer than this many seconds for an answer."""
+        hasty = copy.copy(self)
+        hasty._read_timeout = read_timeout
+        return hasty
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Reads one object."""
@@ -273,7 +288,7 @@ class KubeClient:
         query: Mapping[str, Any] | None = None,
         body: Object | None = None,
         content_type: str = "application/json",
-        read_timeout: float = READ_TIMEOUT,
+        read_timeout: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         headers = {
             "Accept": "application/json",
@@ -287,6 +302,8 @@ class KubeClient:
             raise ApiError(0, "NotLeading", f"{method} {path}: the lease may be another's by now")
         given = {k: v for k, v in (query or {}).items() if v is not None}
         url = f"{self._configuration.host}{path}"
+        patience = self._read_timeout if read_timeout is None else read_timeout
+        asked = time.monotonic()
         try:
             response = self._pool.request(
                 method,
@@ -295,8 +312,9 @@ class KubeClient:
                 headers=headers,
                 preload_content=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=patience),
             )
+            self.clock.heard(response.headers.get("Date"), asked, time.monotonic())
             if self.on_answer is not None:
                 self.on_answer(method, path, response.status)
             if response.status >= 400:
@@ -338,8 +356,9 @@ def _api_error(response: urllib3.BaseHTTPResponse) -> ApiError:
     with contextlib.suppress(ValueError, AttributeError):
         status = json.loads(text)
         reason, message = status.get("reason", reason), status.get("message", message)
-    after = response.headers.get("Retry-After", "")
-    return ApiError(response.status, reason, message, float(after) if after.isdigit() else None)
+    told = response.headers.get("Retry-After", "")
+    after = min(float(told), LONGEST_RETRY_AFTER) if told.isdigit() else None
+    return ApiError(response.status, reason, message, after)
 
 
 def _pod_namespace() -> str:

@@ -7,8 +7,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.study import SourceType, Study
@@ -19,6 +19,7 @@ from kubestudy.core.facts import RunFacts
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import EarlierStudy, Snapshot
 from kubestudy.core.pod_security import NOTHING, Allowed
+from kubestudy.core.runs import lacks_pod
 from kubestudy.runtime import logs, metrics
 from kubestudy.runtime.apply import Applier, Conflict
 from kubestudy.runtime.cache import Cache, Key
@@ -32,6 +33,7 @@ from kubestudy.runtime.client import (
     Object,
 )
 from kubestudy.runtime.collector import Collector
+from kubestudy.runtime.obstacles import ASK_EVERY, Obstacles
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
@@ -88,6 +90,7 @@ class Controller:
         self._applier = Applier(
             client, self.studies, self.trials, self.jobs, settings.jobs, settings.identity
         )
+        self._obstacles = Obstacles(client)
         self._informers: list[Informer] = []
         for namespace in settings.namespaces or (None,):
             for resource, cache, selector in (
@@ -158,7 +161,7 @@ class Controller:
             for owner in pod["metadata"].get("ownerReferences") or ():
                 if owner.get("controller"):
                     pods[owner["uid"]].append(pod)
-        now = datetime.now(UTC)
+        now = self._client.clock.now()
         runs = [
             self._run(job, pods.pop(job["metadata"]["uid"], []), now)
             for job in self.jobs.group(key)
@@ -209,6 +212,10 @@ class Controller:
         Jobs and pods come by watches of their own, and that of the pods may be behind.
         """
         facts = observe(job, pods, now)
+        if facts is not None and lacks_pod(facts, now):
+            self.queue.add(_annotated_key(job), ASK_EVERY)
+            reason, message = self._obstacles.of(job) or (None, "")
+            return replace(facts, reason=reason, message=message)
         if facts is None or not facts.ended_by_itself or facts.pod_uid is not None:
             return facts
         namespace = job["metadata"]["namespace"]
@@ -247,13 +254,24 @@ class Controller:
             self.queue.succeeded(key)
             self.queue.add(key, CONFLICT_EVERY)
             log.warning("study %s/%s: %s; again in %g s", *key, error, CONFLICT_EVERY)
-        except Exception:
+        except Exception as error:
             outcome = "error"
             wait = self.queue.failed(key, 1)
             log.exception("study %s/%s: again in %.1f s", *key, wait)
+            self._tell_of(key, error)
         finally:
             self.queue.done(key)
             metrics.reconciled(outcome, time.monotonic() - began)
+
+    def _tell_of(self, key: Key, error: Exception) -> None:
+        """The Study says that its decision fails: nothing but our log would."""
+        if (study := self._valid_study(key)) is None:
+            return
+        why = f"{type(error).__name__}: {error}; this is a bug of kubestudy's, please report it"
+        try:
+            self._applier.tell_of(study, None, "InternalError", why)
+        except Exception:  # whatever is wrong with this Study, the worker lives on for the others
+            log.exception("study %s/%s does not say so", *key)
 
     def _enqueue(self, study: Hashable) -> None:
         if isinstance(study, tuple):
@@ -300,6 +318,7 @@ class Controller:
                 self.pods,
                 wanted_from(SourceType.PROMETHEUS),
                 self.queue.add,
+                lambda: self._client.clock.now().timestamp(),
             )
         return sources
 

@@ -11,7 +11,6 @@ import logging
 import random
 import threading
 import time
-from datetime import UTC, datetime
 
 from kubestudy.runtime.client import LEASES, ApiError, KubeClient, Object
 
@@ -20,6 +19,8 @@ log = logging.getLogger(__name__)
 DURATION = 15.0
 RENEW_DEADLINE = 10.0
 RETRY = 2.0
+# So that a server that does not answer is given up before others begin.
+PATIENCE = 4.0
 
 
 class Leadership:
@@ -33,7 +34,8 @@ class Leadership:
     """
 
     def __init__(self, client: KubeClient, namespace: str, name: str, identity: str):
-        self._client, self._namespace, self._name = client, namespace, name
+        self._client = client.hasty(PATIENCE)
+        self._namespace, self._name = namespace, name
         self._identity = identity
         self._seen: tuple[str | None, str | None] = (None, None)
         self._moved, self._duration = 0.0, DURATION
@@ -112,7 +114,7 @@ class Leadership:
 
     def _write(self, lease: Object | None) -> bool:
         began = time.monotonic()
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = self._client.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = dict((lease or {}).get("spec") or {})
         if spec.get("holderIdentity") != self._identity:
             spec["acquireTime"] = now

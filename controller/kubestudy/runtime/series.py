@@ -64,6 +64,7 @@ class SeriesCollector:
         pods: The trials' pods, by key.
         wanted: Whether a pod's trial still waits for what Prometheus has of it.
         news: Told the Study's key when something was reported, or read to its end.
+        clock: The time of the cluster, in seconds since the epoch.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class SeriesCollector:
         pods: Cache[Object],
         wanted: Callable[[Object], bool],
         news: Callable[[Key, float], None],
+        clock: Callable[[], float] = time.time,
     ):
+        self._clock = clock
         self._prometheus, self._interval = prometheus, scrape_interval
         self._study_of, self._pods, self._wanted, self._news = study_of, pods, wanted, news
         self._series: dict[str, PodSeries] = {}
@@ -135,7 +138,7 @@ class SeriesCollector:
         series = self._series_of(pod) if pod is not None else None
         if pod is None or series is None or series.report.complete:
             return None
-        now = time.time()
+        now = self._clock()
         if series.ended is None and pod["status"].get("phase") in ("Succeeded", "Failed"):
             series.ended = _moment(pod, "finishedAt") or now
         last = None if series.ended is None else series.ended + self._interval + SETTLES
@@ -198,7 +201,7 @@ class SeriesCollector:
             log.warning("study %s/%s: %s", *key, error)
             return None
         report = RunReport.empty(study.spec)
-        begin = (began or time.time()) - 2 * self._interval
+        begin = (began or self._clock()) - 2 * self._interval
         new = PodSeries(key, query, SeriesReader(study.spec), report, begin)
         with self._lock:
             return self._series.setdefault(uid, new)

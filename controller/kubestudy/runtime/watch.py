@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 WATCH_SECONDS = 290
-MAX_BACKOFF = 30.0
+MAX_BACKOFF = 10.0
 
 
 class Informer:
@@ -67,7 +67,7 @@ class Informer:
         failures = 0
         version: str | None = None
         while not self._stopping.is_set():
-            began = time.monotonic()
+            began, known = time.monotonic(), version
             try:
                 if version is None:
                     version = self._list()
@@ -75,16 +75,17 @@ class Informer:
                 version = self._watch(version)
                 failures = 0
             except ApiError as error:
-                gone = error.status == 410 or error.reason in ("Expired", "Gone")
-                if gone and version is not None:
-                    # A server that was restarted says this of what it no longer remembers.
-                    log.debug("watch of %s: %s; listing again", self._resource.plural, error)
-                    version, failures = None, 0
-                    self._stopping.wait(random.uniform(0.1, 0.5))
-                    continue
+                if error.status == 410 or error.reason in ("Expired", "Gone"):
+                    version = None
+                    if known is not None:
+                        # A server that was restarted says this of what it no longer remembers.
+                        log.debug("watch of %s: %s; listing again", self._resource.plural, error)
+                        failures = 1
+                        self._stopping.wait(random.uniform(0.1, 0.5))
+                        continue
                 # A stream that had lived for a while is no sign of trouble.
                 failures = 0 if time.monotonic() - began > 30 else failures + 1
-                wait = min(MAX_BACKOFF, 0.2 * 2 ** min(failures, 10)) * random.uniform(0.5, 1)
+                wait = min(MAX_BACKOFF, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.5, 1)
                 level = logging.DEBUG if failures < 2 else logging.WARNING
                 log.log(
                     level, "watch of %s: %s; again in %.1f s", self._resource.plural, error, wait
