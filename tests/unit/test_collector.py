@@ -13,7 +13,7 @@ AT = b"2026-01-01T00:00:00.5Z "
 
 
 def pod_log() -> PodLog:
-    return PodLog(("team", "demo"), LineReader(study().spec), RunReport("accuracy"))
+    return PodLog(("team", "demo"), LineReader(study().spec), RunReport("accuracy"), 2.0)
 
 
 @pytest.mark.parametrize(
