@@ -51,7 +51,7 @@ test-apiserver: .venv/ready ## Test the API and the controller on a real API ser
 test-faults: .venv/ready ## Test faults at length: 500 kills, a minute of each fault (half an hour)
 	$(PREPARE) programs
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/unit/test_state_machine.py \
-		tests/apiserver/test_kills.py tests/apiserver/test_faults.py
+		tests/apiserver/test_kills.py tests/apiserver/test_faults.py tests/e2e/test_log_storms.py
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
 	$(PREPARE) programs images

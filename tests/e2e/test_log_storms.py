@@ -8,7 +8,7 @@ sums that agree mean that each of them was counted, and counted once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,9 +16,9 @@ from fractions import Fraction
 
 import pytest
 
-from kubestudy.runtime.client import PODS, Object
+from kubestudy.runtime.client import Object
 from kubestudy.workloads.pod import termination_message
-from tests.support.kubectl import Namespace, condition, count
+from tests.support.kubectl import Namespace, count, missing_reports
 from tests.support.node import Usage
 from tests.support.studies import study
 from tests.support.surroundings import thorough
@@ -112,23 +112,11 @@ def emitted(pod: Object) -> Emitted:
     return Emitted(*map(int, (termination_message(pod) or "").split()))
 
 
-def used(controller: Namespace) -> Usage:
-    labels = "app.kubernetes.io/component=controller"
-    (pod,) = controller.client.list(PODS, controller.name, labelSelector=labels)["items"]
-    return Usage.of(pod)
-
-
-def told_missing(trial: Object) -> int:
-    """How many reports a Trial says were never seen."""
-    told = condition(trial, "ObservationsComplete")
-    return int(told["message"].split()[0]) if told.get("status") == "False" else 0
-
-
 def test_each_report_is_counted_once_through_rotations_and_restarts(
-    own_cluster: Cluster, place: Namespace, controller: Namespace
+    own_cluster: Cluster, place: Namespace, controller_use: Callable[[], Usage]
 ) -> None:
     outages = Outages()
-    before, began = used(controller), time.monotonic()
+    before, began = controller_use(), time.monotonic()
     place.apply(storm("storm"))
     for _ in range(RESTARTS):
         known = sum(map(len, rotations(own_cluster, place.name).values()))
@@ -147,7 +135,7 @@ def test_each_report_is_counted_once_through_rotations_and_restarts(
     lost = 0
     for trial in place.trials("storm"):
         name, status = trial["metadata"]["name"], trial["status"]
-        said, missing = emitted(pods[name]), told_missing(trial)
+        said, missing = emitted(pods[name]), missing_reports(trial)
         (track,) = (m for m in status["metrics"] if m["metric"] == "id")
         assert said.count == REPORTS
         assert track["count"] + missing == said.count, name
@@ -163,7 +151,7 @@ def test_each_report_is_counted_once_through_rotations_and_restarts(
         assert last["reports"] == said.count, name
         assert last["mean"] == float(Fraction(said.sum, said.count)), name
     assert len(rotated) >= TRIALS / 2
-    now, seconds = used(controller), time.monotonic() - began
+    now, seconds = controller_use(), time.monotonic() - began
     print(
         f"{TRIALS * REPORTS} reports of {TRIALS} pods, {sum(map(len, rotated.values()))} rotations,"
         f" {RESTARTS} restarts of the API server, {seconds:.0f} s: {lost} not seen and told. The"
