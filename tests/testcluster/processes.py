@@ -81,6 +81,7 @@ class Daemon:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o644),
                     (os.POSIX_SPAWN_DUP2, 1, 2),
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
                 ],
             )
         except OSError as error:
@@ -139,6 +140,16 @@ class Daemon:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _inherited() -> list[int]:
+    """What else was handed on to us, such as a lock: held by a daemon, it would never be free."""
+    found = []
+    for fd in sorted(int(path.name) for path in Path("/dev/fd").iterdir()):
+        with contextlib.suppress(OSError):  # the folder's own, closed by now
+            if fd > 2 and os.get_inheritable(fd):
+                found.append(fd)
+    return found
 
 
 def end_marked(state: Path, grace: float = 5.0) -> int:
