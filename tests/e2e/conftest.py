@@ -90,7 +90,9 @@ def controller_use(own_cluster: Cluster, controller: Namespace) -> Callable[[], 
 
     def use() -> Usage:
         labels = "app.kubernetes.io/component=controller"
-        (pod,) = controller.client.list(PODS, controller.name, labelSelector=labels)["items"]
+        found = controller.client.list(PODS, controller.name, labelSelector=labels)["items"]
+        # One of an earlier rollout may still be on its way out.
+        (pod,) = (p for p in found if "deletionTimestamp" not in p["metadata"])
         return Usage.of(pod)
 
     return use
