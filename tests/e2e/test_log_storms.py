@@ -79,7 +79,8 @@ def storm(name: str) -> Object:
     pause = SECONDS * 1_000_000 * 50 // REPORTS
     return study(
         name,
-        {"trial": list(range(TRIALS))},
+        {},
+        parameters=[{"name": "trial", "type": "Int", "min": 0, "max": TRIALS - 1}],
         objectives=[{"metric": "id", "direction": "Maximize"}],
         budget={"parallelism": AT_ONCE},
         # Never stops anything; with it, the course has the mean of all reports.
