@@ -52,7 +52,7 @@ test-faults: .venv/ready ## Test faults at length: 500 kills, ten minutes of par
 	$(PREPARE) programs
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/unit/test_state_machine.py $(addprefix tests/apiserver/test_, \
 		kills.py faults.py watching.py obstacles.py leading.py clocks.py same_suggestions.py)
-	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/e2e/test_node_faults.py
+	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/e2e/test_node_faults.py tests/e2e/test_log_storms.py
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
 	$(PREPARE) programs images

@@ -12,14 +12,16 @@ import pytest
 # The tests run from the repository, which pytest puts on the path only where it is told to.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from kubestudy.runtime.client import PODS
 from tests.support import images
 from tests.support.controller_process import ROOT
 from tests.support.kubectl import Namespace, new_namespace
+from tests.support.node import Usage
 from tests.support.surroundings import give_up
 from tests.testcluster import Access, Cluster, ControlPlane, existing, reason_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 INSTALL = str(ROOT / "manifests/install.yaml")
 ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -81,6 +83,20 @@ def controller(cluster: Access | ControlPlane, controller_image: str) -> Iterato
     if not was_there:
         for part in ours:
             cluster.kubectl("delete", "-f", str(ROOT / "manifests" / part), "--timeout=120s")
+
+
+@pytest.fixture
+def controller_use(own_cluster: Cluster, controller: Namespace) -> Callable[[], Usage]:
+    """Tells what the controller's process has used so far."""
+
+    def use() -> Usage:
+        labels = "app.kubernetes.io/component=controller"
+        found = controller.client.list(PODS, controller.name, labelSelector=labels)["items"]
+        # One of an earlier rollout may still be on its way out.
+        (pod,) = (p for p in found if "deletionTimestamp" not in p["metadata"])
+        return Usage.of(pod)
+
+    return use
 
 
 @pytest.fixture

@@ -113,6 +113,12 @@ def is_true(obj: Object, type_: str) -> bool:
     return bool(condition(obj, type_).get("status") == "True")
 
 
+def missing_reports(trial: Object) -> int:
+    """How many reports a Trial says were never seen."""
+    told = condition(trial, "ObservationsComplete")
+    return int(told["message"].split()[0]) if told.get("status") == "False" else 0
+
+
 def is_over(pod: Object) -> bool:
     """Whether all containers of a pod have ended; its phase says so a moment later."""
     if pod["status"].get("phase") in ("Succeeded", "Failed"):

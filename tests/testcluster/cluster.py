@@ -18,7 +18,9 @@ from .processes import Daemon, end_marked
 from .progress import ClusterError, locked, say, step, wait_for
 
 GPUS = 8
-_GPU = "nvidia.com/gpu"
+# What the scheduler is told that the node has. The kubelet says nothing of its disk, see its
+# `localStorageCapacityIsolation`; so pods that ask for some of it would wait for ever.
+_IN_NAME = {"nvidia.com/gpu": str(GPUS), "ephemeral-storage": "100Gi"}
 _NOT_READY = "node.kubernetes.io/not-ready"
 _PROGRAMS = (*binaries.CONTROL_PLANE, *binaries.CONTROLLERS, *binaries.NODE)
 _PORT = 6443
@@ -98,7 +100,7 @@ class Cluster(ControlPlane):
             raise ClusterError(f"no cluster can be brought up here: {reason}")
         with locked(self._lock):
             if self.healthy():
-                self._name_gpus()
+                self._name_resources()
                 say("already up")
                 return
             self._start()
@@ -141,7 +143,7 @@ class Cluster(ControlPlane):
         self.node.kubelet.wait_until(
             lambda: self._lease() != before and self._node_ready(), timeout=90
         )
-        self._name_gpus()
+        self._name_resources()
 
     def load(self, archive: Path) -> None:
         """Imports an image archive, of OCI's or Docker's kind."""
@@ -189,7 +191,7 @@ class Cluster(ControlPlane):
             self.node.start_kubelet(programs, self.server)
             self.node.start_kube_proxy(programs, self.server)
             self.node.kubelet.wait_until(self._node_ready, timeout=90)
-            self._name_gpus()
+            self._name_resources()
             self.wait_for_service_account()
 
     def _end(self) -> None:
@@ -216,8 +218,8 @@ class Cluster(ControlPlane):
         conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
         return conditions.get("Ready") == "True" and not tainted
 
-    def _name_gpus(self) -> None:
-        """Makes the scheduler count GPUs that exist in name only.
+    def _name_resources(self) -> None:
+        """Makes the scheduler count what exists in name only.
 
         The kubelet forgets them when it registers its node anew, so this waits for them to stay.
         """
@@ -225,12 +227,11 @@ class Cluster(ControlPlane):
 
         def named() -> bool:
             found = self.api.get(path)
-            gpus = {_GPU: str(GPUS)}
-            wanted = {"capacity": gpus, "allocatable": gpus}
-            if found and all(gpus.items() <= found["status"][kind].items() for kind in wanted):
+            wanted = {"capacity": _IN_NAME, "allocatable": _IN_NAME}
+            if found and all(_IN_NAME.items() <= found["status"][kind].items() for kind in wanted):
                 return True
             with contextlib.suppress(OSError):  # the API server may just be coming back
                 self.api.patch(f"{path}/status", {"status": wanted})
             return False
 
-        wait_for(named, what=f"the node has {GPUS} {_GPU}", timeout=30)
+        wait_for(named, what=f"the node has {_IN_NAME}", timeout=30)

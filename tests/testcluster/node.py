@@ -256,7 +256,8 @@ Root = "{state / "runc"}"
             "clusterDNS": network.name_servers(),
             "maxPods": 110,
             "serializeImagePulls": False,
-            "containerLogMaxSize": "10Mi",
+            # A tenth of what is usual, so that tests see logs rotated.
+            "containerLogMaxSize": "1Mi",
         }
 
 

@@ -159,6 +159,16 @@ class Daemon:
             return None
 
 
+def _inherited() -> list[int]:
+    """What else was handed on to us, such as a lock: held by a daemon, it would never be free."""
+    found = []
+    for fd in sorted(int(path.name) for path in Path("/dev/fd").iterdir()):
+        with contextlib.suppress(OSError):  # the folder's own, closed by now
+            if fd > 2 and os.get_inheritable(fd):
+                found.append(fd)
+    return found
+
+
 def end_marked(state: Path, grace: float = 5.0) -> int:
     """Ends every process that carries this state folder's mark; returns how many there were."""
     mark = f"{MARK}={state}".encode()
@@ -199,16 +209,6 @@ def _with_flags(command: Sequence[str], flags: Sequence[str]) -> list[str]:
     new = {flag.partition("=")[0]: flag for flag in flags}
     replaced = [new.pop(word.partition("=")[0], word) for word in command]
     return [*replaced, *new.values()]
-
-
-def _inherited() -> list[int]:
-    """The open files, beside the standard ones, that a process started by us would have as well."""
-    found = []
-    for path in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):  # the listing's own is closed by now
-            if int(path.name) > 2 and os.get_inheritable(int(path.name)):
-                found.append(int(path.name))
-    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

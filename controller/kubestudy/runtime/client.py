@@ -11,7 +11,7 @@ import contextlib
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -36,6 +36,13 @@ LONGEST_RETRY_AFTER = 30.0
 # API servers send a bookmark about once a minute; a watch that is silent for longer is dead.
 WATCH_SILENCE = 90.0
 FIELD_MANAGER = "kubestudy"
+# Streams that are open at once, one for each log that is followed, and some beside them.
+CONNECTIONS = 192
+# The reason of an error: nothing has come for longer than was waited for.
+SILENT = "Silent"
+
+Batch = tuple[list[bytes], bool]
+"""Lines, and whether the last one is whole."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class KubeClient:
     """
 
     def __init__(self, configuration: Configuration, namespace: str = "default"):
-        configuration.connection_pool_maxsize = 64
+        configuration.connection_pool_maxsize = CONNECTIONS
         self._configuration = configuration
         self._pool = ApiClient(configuration).rest_client.pool_manager
         self.namespace = namespace
@@ -240,6 +247,8 @@ class KubeClient:
     ) -> Iterator[bytes]:
         """Yields the lines of a pod's log, without their ends.
 
+        The last one may be cut, where the log or the way to it has ended within a line.
+
         Args:
             namespace: The pod's.
             pod: Its name.
@@ -247,12 +256,28 @@ class KubeClient:
             read_timeout: Seconds of silence after which reading fails.
             query: Such as ``container``, ``sinceTime``, ``tailLines`` and ``timestamps``.
         """
+        with contextlib.closing(
+            self.log_batches(namespace, pod, follow=follow, read_timeout=read_timeout, **query)
+        ) as batches:
+            for batch, _ in batches:
+                yield from batch
+
+    def log_batches(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        follow: bool,
+        read_timeout: float,
+        **query: str | int | None,
+    ) -> Generator[Batch, None, None]:
+        """Yields what ``logs`` does, the lines that arrived together at once."""
         if follow:
             query["follow"] = "true"
         path = PODS.path(namespace, pod, "log")
         response = self.open(path, query=query, read_timeout=read_timeout)
         with contextlib.closing(response):
-            yield from lines(response)
+            yield from batches(response)
 
     def open(
         self, path: str, *, query: Mapping[str, Any] | None = None, read_timeout: float
@@ -324,11 +349,26 @@ class KubeClient:
         return response
 
 
-def lines(response: urllib3.BaseHTTPResponse, longest: int = 1 << 20) -> Iterator[bytes]:
-    """Splits a stream into lines as they arrive; a line beyond the longest is cut there.
+def lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Splits a stream into lines as they arrive.
 
     Raises:
         ApiError: The stream broke, or was silent for too long.
+    """
+    for batch, _ in batches(response):
+        yield from batch
+
+
+def batches(
+    response: urllib3.BaseHTTPResponse, longest: int = 1 << 20
+) -> Generator[Batch, None, None]:
+    """Splits a stream into lines, those that arrived together at once.
+
+    A line beyond the longest is cut there. Each batch comes with whether its last line is whole:
+    that of the stream's end need not be.
+
+    Raises:
+        ApiError: The stream broke, or was silent for too long (``SILENT``).
     """
     rest = b""
     skipping = False
@@ -336,18 +376,21 @@ def lines(response: urllib3.BaseHTTPResponse, longest: int = 1 << 20) -> Iterato
         # read1 gives what has arrived; read would wait for a whole buffer.
         while chunk := response.read1(1 << 16):
             *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                if not skipping:
-                    yield line
+            if skipping and whole:
+                del whole[0]
                 skipping = False
             if len(rest) > longest:
                 if not skipping:
-                    yield rest[:longest]
+                    whole.append(rest[:longest])
                 skipping, rest = True, b""
+            if whole:
+                yield whole, True
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise ApiError(0, SILENT, str(error)) from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise ApiError(0, "StreamBroken", str(error)) from error
     if rest and not skipping:
-        yield rest
+        yield [rest], False
 
 
 def _api_error(response: urllib3.BaseHTTPResponse) -> ApiError:

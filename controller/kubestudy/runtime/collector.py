@@ -4,22 +4,26 @@ A pod's log is followed while it runs, as long as there are follows to spare, an
 otherwise; once the pod has ended, the rest is read to the end. Every reading goes on where the
 one before it stopped, by the timestamps that the kubelet puts before each line, so that a broken
 stream loses nothing and counts nothing twice.
+
+The kubelet gives out the newest file of a log only. What was written to an older one is had by a
+follow that was open at the time, and by nothing else: so a follow begins early, is opened anew
+within a second where it broke, and is not trusted where it is silent from its beginning on.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from kubestudy.api.base import LABEL_STUDY
 from kubestudy.api.study import Study
 from kubestudy.core.facts import RunReport
 from kubestudy.runtime.cache import Cache, Key
-from kubestudy.runtime.client import ApiError, KubeClient, Object
+from kubestudy.runtime.client import READ_TIMEOUT, SILENT, ApiError, KubeClient, Object
+from kubestudy.runtime.pod_log import PodLog
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
@@ -27,80 +31,26 @@ from kubestudy.workloads.pod import main_container, pod_ended, termination_messa
 
 log = logging.getLogger(__name__)
 
-FOLLOWS = 32
-FOLLOW_AFTER = 3.0
+FOLLOWS = 100
+FOLLOW_AFTER = 1.0
+FOLLOW_AGAIN = 1.0
+# Pods that run beyond the follows are polled; more often those that have much to say.
+POLLERS = 4
 POLL_EVERY = 10.0
-# A line of more bytes is passed over; of a shorter one counts what a progress bar left at its end.
-LONGEST = 1 << 19
+POLL_BUSY_EVERY = 1.0
+BUSY = 500  # lines since the last look
 READERS = 8
-# A follow can hang when the kubelet rotates the log; a silent one is opened anew.
+# A log that takes longer than this to read to its end lets others go first.
+TURN = 2.0
+# A follow hangs, silently, if the kubelet rotates the log before the follow has caught up with
+# it. So one that is silent is opened anew: at first soon, and ever later as long as it stays so.
+FIRST_SILENCE = 2.0
 SILENCE = 60.0
 # A log that cannot be read at the end is tried again: for 3 s where the termination message has all
 # that is owed, else for 100 s, in which a kubelet restarts. An API server that does not answer at
 # all does not count.
 FINAL_TRIES = 5
 FINAL_TRIES_ALONE = 10
-
-
-@dataclass
-class Cursor:
-    """How far a log has been read: the newest timestamp, and how many lines had it."""
-
-    newest: tuple[str, str] = ("", "")
-    lines: int = 0
-    _replayed: int = 0
-
-    def reopen(self) -> str | None:
-        """Begins another reading; returns what to ask for as ``sinceTime``, None for all."""
-        self._replayed = 0
-        return f"{self.newest[0]}Z" if self.newest[0] else None
-
-    def passes(self, timestamp: str) -> bool:
-        """Whether a line of this time has not been read before."""
-        seconds, _, fraction = timestamp.rstrip("Z").partition(".")
-        moment = (seconds, fraction.ljust(9, "0"))
-        if moment < self.newest:
-            return False
-        if moment == self.newest:
-            self._replayed += 1
-            if self._replayed <= self.lines:
-                return False
-            self.lines += 1
-            return True
-        self.newest, self.lines, self._replayed = moment, 1, 1
-        return True
-
-
-@dataclass
-class PodLog:
-    """The log of one pod, as far as it has been read."""
-
-    study: Key
-    reader: LineReader
-    report: RunReport
-    cursor: Cursor = field(default_factory=Cursor)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    reading: threading.Lock = field(default_factory=threading.Lock)
-    tries: int = 0
-
-    def take(self, raw: bytes) -> bool:
-        """Takes one line with its timestamp; returns whether it was a report."""
-        timestamp, _, text = raw.partition(b" ")
-        with self.lock:
-            if not self.cursor.passes(timestamp.decode("ascii", "replace")):
-                return False
-            if len(text) > LONGEST:
-                return False
-            observation = self.reader.read(text.decode("utf-8", "replace"))
-            if observation is None:
-                return False
-            self.report.add(observation)
-            return True
-
-    def snapshot(self) -> RunReport:
-        """What has been reported so far, as a copy."""
-        with self.lock:
-            return copy.deepcopy(self.report)
 
 
 class Collector:
@@ -129,10 +79,16 @@ class Collector:
         self._running: WorkQueue[Key] = WorkQueue()
         self._ended: WorkQueue[Key] = WorkQueue()
         self._follows = threading.BoundedSemaphore(FOLLOWS)
+        # Lines are read by one thread at a time. There is one interpreter: a hundred threads that
+        # wanted it at once would leave next to nothing to those that decide and renew the lease.
+        self._interpreter = threading.Lock()
 
     def start(self) -> None:
         """Begins to read."""
-        crews = ((FOLLOWS + 4, self._running, self._follow), (READERS, self._ended, self._finish))
+        crews = (
+            (FOLLOWS + POLLERS, self._running, self._follow),
+            (READERS, self._ended, self._finish),
+        )
         for size, queue, task in crews:
             for _ in range(size):
                 threading.Thread(target=self._work, args=(queue, task), daemon=True).start()
@@ -144,11 +100,14 @@ class Collector:
 
     def pod_changed(self, pod: Object) -> None:
         """Takes note of a pod: a new one is followed after a while, one that ended is read."""
+        self._look_at(pod, FOLLOW_AFTER)
+
+    def _look_at(self, pod: Object, after: float) -> None:
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
         if pod_ended(pod):
             self._ended.add(key)
         elif (main_container(pod).get("state") or {}).get("running"):
-            self._running.add(key, FOLLOW_AFTER)
+            self._running.add(key, after)
 
     def report(self, pod_uid: str) -> RunReport | None:
         """What a pod has reported so far; None where nothing was read yet."""
@@ -188,7 +147,7 @@ class Collector:
         study = self._study_of(key)
         if study is None:
             return None
-        new = PodLog(key, LineReader(study.spec), RunReport.empty(study.spec))
+        new = PodLog(key, LineReader(study.spec), RunReport.empty(study.spec), FIRST_SILENCE)
         with self._lock:
             return self._logs.setdefault(uid, new)
 
@@ -200,36 +159,55 @@ class Collector:
         if pod_log is None:
             return
         followed = self._follows.acquire(blocking=False)
+        again = FOLLOW_AGAIN if followed else POLL_EVERY
         try:
             with pod_log.reading:
-                self._read(pod, pod_log, follow=followed)
+                if followed:
+                    again = self._read_on(pod, pod_log)
+                elif self._read(pod, pod_log, turn=TURN) > BUSY:
+                    again = POLL_BUSY_EVERY
         finally:
             if followed:
                 self._follows.release()
-            self._running.add(key, 1.0 if followed else POLL_EVERY)
+            self._look_at(self._pods.get(key) or pod, again)
+
+    def _read_on(self, pod: Object, pod_log: PodLog) -> float:
+        """Follows a log until it ends or is silent; returns in how many seconds to go on."""
+        patience, pod_log.patience = pod_log.patience, FIRST_SILENCE
+        try:
+            self._read(pod, pod_log, follow=patience)
+        except ApiError as error:
+            if error.reason != SILENT:
+                raise
+            pod_log.patience = min(2 * patience, SILENCE)
+            return 0.0
+        return FOLLOW_AGAIN
 
     def _finish(self, key: Key) -> None:
         pod = self._pods.get(key)
         pod_log = self._log_of(pod) if pod is not None else None
         if pod is None or pod_log is None or pod_log.report.complete:
             return
+        if not pod_log.reading.acquire(blocking=False):
+            return  # Its follow ends with its container, and asks for this then.
         problem = None
-        # The follow of an ended container ends by itself, if it has not hung.
-        reading = pod_log.reading.acquire(timeout=SILENCE)
         try:
             if main_container(pod).get("state", {}).get("terminated", {}).get("startedAt"):
-                self._read(pod, pod_log, follow=False)
+                began = time.monotonic()
+                lines = self._read(pod, pod_log, turn=TURN, at_end=True)
+                # There may be more, also where the stream has ended: when a kubelet is restarted,
+                # the API server ends what it passes on as if it were whole.
+                if lines and time.monotonic() - began > TURN:
+                    self._ended.add(key)
+                    return
         except ApiError as error:
             pod_log.tries += error.status != 0
             if error.status == 0 or (error.status != 404 and pod_log.tries < self._patience(pod)):
                 raise
             problem = f"its log could not be read: {error}"
         finally:
-            if reading:
-                pod_log.reading.release()
-        with pod_log.lock:
-            pod_log.report.problem = problem
-            pod_log.report.close(last_word(termination_message(pod), pod_log.reader.wanted))
+            pod_log.reading.release()
+        pod_log.close(last_word(termination_message(pod), pod_log.reader.wanted), problem)
         self._news(pod_log.study, 0.0)
 
     def _patience(self, pod: Object) -> int:
@@ -240,18 +218,45 @@ class Collector:
         owed = set(study.spec.owed) if study else set()
         return FINAL_TRIES if word and owed <= word.metrics.keys() else FINAL_TRIES_ALONE
 
-    def _read(self, pod: Object, pod_log: PodLog, *, follow: bool) -> None:
-        stream = self._client.logs(
+    def _read(
+        self,
+        pod: Object,
+        pod_log: PodLog,
+        *,
+        follow: float | None = None,
+        turn: float | None = None,
+        at_end: bool = False,
+    ) -> int:
+        """Reads what is new in a log; returns how many lines that were.
+
+        Args:
+            pod: The pod.
+            pod_log: Its log.
+            follow: Whether to go on until so many seconds have been silent.
+            turn: Seconds after which to leave the rest for later.
+            at_end: Whether nothing will be written any more, so that the last line is whole.
+        """
+        stream = self._client.log_batches(
             pod["metadata"]["namespace"],
             pod["metadata"]["name"],
-            follow=follow,
-            read_timeout=SILENCE,
+            follow=follow is not None,
+            read_timeout=follow or READ_TIMEOUT,
             container=pod["spec"]["containers"][0]["name"],
             timestamps="true",
             sinceTime=pod_log.cursor.reopen(),
         )
-        told = time.monotonic()
-        for raw in stream:
-            if pod_log.take(raw) and follow and time.monotonic() - told > 1:
-                told = time.monotonic()
-                self._news(pod_log.study, 1.0)
+        lines, told, until = 0, time.monotonic(), None
+        with contextlib.closing(stream):
+            for batch, whole in stream:
+                if not whole and not at_end:
+                    break
+                with self._interpreter:
+                    new, reports = pod_log.take(batch)
+                now = time.monotonic()
+                lines += new
+                if reports and follow and now - told > 1:
+                    told = now
+                    self._news(pod_log.study, 1.0)
+                if new and turn and now > (until := until or now + turn):
+                    break
+        return lines

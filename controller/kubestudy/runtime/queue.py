@@ -55,6 +55,8 @@ class WorkQueue(Generic[K]):
                 else:
                     del self._due[key]
                     self._working.add(key)
+                    # This one waits no more for what is due next; another one must.
+                    self._changed.notify()
                     return key
         return None
 
@@ -62,7 +64,7 @@ class WorkQueue(Generic[K]):
         """Tells that the work on a key has ended."""
         with self._changed:
             self._working.discard(key)
-            self._changed.notify_all()
+            self._changed.notify()
 
     def failed(self, key: K, at_least: float = 0.0) -> float:
         """Asks for another try after a while that grows; returns the seconds until then."""

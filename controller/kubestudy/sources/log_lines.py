@@ -95,7 +95,7 @@ class LineReader:
         )
 
     def _trainer_log(self, line: str) -> Observation | None:
-        if not line.startswith("{'"):
+        if not line.startswith("{'") or not self._names_one(line):
             return None
         pairs = [(name, float(value)) for name, value in _TRAINER_PAIR.findall(line)]
         if not self.wanted & {name for name, _ in pairs}:
@@ -103,12 +103,18 @@ class LineReader:
         return self._observation(pairs)
 
     def _key_value(self, line: str) -> Observation | None:
+        if not self._names_one(line):
+            return None
         pairs = [(name, float(value)) for name, value in self._pair.findall(line)]
         # Names are matched in any case by the number's sake; they count as they are written.
         pairs = [(n, v) for n, v in pairs if n in {*self.wanted, *RESERVED, self._resource}]
         if not self.wanted & {name for name, _ in pairs}:
             return None
         return self._observation(pairs)
+
+    def _names_one(self, line: str) -> bool:
+        """Whether a metric that was asked for is in a line at all: most lines are no reports."""
+        return any(name in line for name in self.wanted)
 
     def _by_regex(self, line: str) -> Observation | None:
         numbers: dict[str, float] = {}
