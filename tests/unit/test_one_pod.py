@@ -129,7 +129,7 @@ def test_folds_that_are_done_are_not_run_again(how: dict[str, bool]) -> None:
 
 
 def test_what_is_stored_of_folds_outlives_the_job_and_its_log() -> None:
-    world = World(in_one_pod())
+    world = World(in_one_pod(budget={"maxTrials": 1}))
     pod = world.begin()
     world.say(pod, 0, 0.7, final=True)
     world.restart()
