@@ -32,6 +32,7 @@ from kubestudy.runtime.client import (
 )
 from kubestudy.runtime.collector import Collector
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
+from kubestudy.runtime.pushed import PushedReports
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
@@ -282,6 +283,10 @@ class Controller:
                 self.pods,
                 wanted_from(SourceType.PROMETHEUS),
                 self.queue.add,
+            )
+        if self._settings.jobs.push is not None:
+            sources[SourceType.PUSH] = PushedReports(
+                self._client, self.jobs, wanted_from(SourceType.PUSH), self.queue.add
             )
         return sources
 

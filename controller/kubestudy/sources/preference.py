@@ -17,7 +17,8 @@ def preferred(reports: Sequence[RunReport | None], owed: Set[str]) -> RunReport 
     """
     merged: RunReport | None = None
     complete = True
-    for report in reports:
+    # One whose end is lost may have old values; it is asked after all others.
+    for report in sorted(reports, key=lambda r: r is not None and r.cut_off):
         if merged is not None and merged.complete and owed <= merged.metrics.keys():
             return merged
         if report is None:
