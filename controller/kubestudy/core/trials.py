@@ -300,8 +300,8 @@ def _tell_of_gaps(progress: Progress, run: RunProgress, now: datetime) -> None:
         )
     elif run.report.cut_off:
         message = (
-            f"the last push of {job_name(run.key)} was not seen; with Logs as a second source its"
-            " values would be known"
+            f"the last push of {job_name(run.key)} was not seen: its values may be older ones; name"
+            " Logs as a second source"
         )
     else:
         return
