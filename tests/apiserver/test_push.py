@@ -197,6 +197,32 @@ def test_each_trial_is_known_by_its_own_token_and_by_no_other(
     assert 'kubestudy_pushes_total{code="401"} 7.0' in controller.metrics()
 
 
+def test_a_trial_is_stopped_early_by_what_it_pushes(
+    namespace: Namespace,
+    pushing: Callable[..., ControllerProcess],
+    run_pods: Callable[[Program], None],
+) -> None:
+    over = threading.Event()
+
+    def train(container: Container) -> int:
+        accuracy = 1 - container.parameters["learning_rate"] * 3e4
+        assert container.push(50, accuracy=accuracy, epoch=1.0) == 200
+        if accuracy < 0.5:
+            over.wait(60)
+        else:
+            assert container.push(100, accuracy=accuracy, epoch=1.0) == 200
+        return 0
+
+    pushing()
+    run_pods(train)
+    stopping = {"type": "Threshold", "settings": {"lower": 0.5}}
+    namespace.apply(study("early", RATES, metrics=PUSH, earlyStopping=stopping))
+    done = namespace.wait_for_end("early")
+    over.set()
+    assert (count(done, "succeeded"), count(done, "stopped")) == (1, 2)
+    assert condition(namespace.trials("early")[1], "Stopped")["reason"] == "EarlyStopped"
+
+
 def test_the_end_of_a_push_that_was_not_seen_is_told(
     namespace: Namespace,
     pushing: Callable[..., ControllerProcess],

@@ -139,7 +139,9 @@ def test_a_value_that_is_not_a_number_counts_where_it_means_that() -> None:
 
 
 def test_the_number_of_metrics_is_bounded() -> None:
-    pushed, _ = after(post(**{f"m{i}": 1 for i in range(2000)}), post(eval_accuracy=0.5))
+    many = post(**{f"m{i}": 1 for i in range(2000)})
+    assert len(many.numbers) == 256
+    pushed, _ = after(many, post(eval_accuracy=0.5))
     assert len(pushed.report.metrics) == 65
     assert "eval_accuracy" in pushed.report.metrics
 

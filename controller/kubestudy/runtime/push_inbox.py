@@ -210,7 +210,8 @@ class PushInbox:
                     self._store(key, run)
                 self._later.succeeded(key)
             except ApiError as error:
-                if error.status == 404:
+                if error.status in (403, 404, 422):
+                    log.warning("what %s/%s pushed is never stored: %s", *key, error)
                     self._runs.pop(key, None)
                 else:
                     self._later.failed(key, 1.0)

@@ -21,6 +21,8 @@ WHERE = ("epoch", "current_epoch", "current_step")
 
 NO_METRICS = frozenset({*WHERE, "total_steps"})
 RUNTIME = "runtime"
+MOST = 256
+"""Metrics of one post that are read."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_post(body: bytes) -> Post | None:
     if not isinstance(metrics, list):
         return None
     numbers: dict[str, float] = {}
-    for metric in metrics:
+    for metric in metrics[:MOST]:
         if isinstance(metric, dict) and isinstance(name := metric.get("name"), str):
             value = number_in(metric.get("value"))
             if value is not None and is_name(name):
