@@ -54,21 +54,29 @@ def endpoint(
         words = ("apply", "--server-side", "--force-conflicts", "-f", "-")
         cluster.kubectl(*words, stdin="---\n".join(map(dump, ours)))
 
-    apply()
-    address = cluster.kubectl(*SYSTEM, "get", SERVICE, "-o=jsonpath={.spec.clusterIP}")
-    authority = Authority(tmp_path / "pki")
+    try:
+        apply()
+        address = cluster.kubectl(*SYSTEM, "get", SERVICE, "-o=jsonpath={.spec.clusterIP}")
+        files = certificate(tmp_path, address)
+        given = [f"--from-file={name}={path}" for name, path in files.items()]
+        cluster.kubectl(*SYSTEM, "create", "secret", "generic", "push", *given)
+        # By its address: this cluster may have no DNS.
+        apply("--set=push.tlsSecret=push", f"--set=push.url=https://{address}:8090")
+        cluster.kubectl(*ROLLED_OUT)
+        yield
+    finally:
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", INSTALL)
+        cluster.kubectl(*SYSTEM, "delete", SERVICE, "secret/push", "--ignore-not-found")
+        cluster.kubectl(*ROLLED_OUT)
+
+
+def certificate(folder: Path, address: str) -> dict[str, Path]:
+    """The files of a certificate for an address, as cert-manager names them."""
+    authority = Authority(folder / "pki")
     authority.create()
     pair = authority.issue("push", "kubestudy-push", hosts=[address])
-    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": authority.pair.certificate}
-    given = [f"--from-file={name}={path}" for name, path in files.items()]
-    cluster.kubectl(*SYSTEM, "create", "secret", "generic", "push", *given)
-    # By its address: this cluster may have no DNS.
-    apply("--set=push.tlsSecret=push", f"--set=push.url=https://{address}:8090")
-    cluster.kubectl(*ROLLED_OUT)
-    yield
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", INSTALL)
-    cluster.kubectl(*SYSTEM, "delete", SERVICE, "secret/push")
-    cluster.kubectl(*ROLLED_OUT)
+    trusted = authority.pair.certificate
+    return {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": trusted}
 
 
 @pytest.mark.usefixtures("endpoint")

@@ -286,7 +286,7 @@ class Controller:
             )
         if self._settings.jobs.push is not None:
             sources[SourceType.PUSH] = PushedReports(
-                self._client, self.jobs, wanted_from(SourceType.PUSH), self.queue.add
+                self._client, self.jobs, self.pods, wanted_from(SourceType.PUSH), self.queue.add
             )
         return sources
 

@@ -152,8 +152,8 @@ class PushInbox:
                     run = known
                 self._runs[key] = run
                 self._runs.move_to_end(key)
-                while len(self._runs) > KNOWN:
-                    self._runs.popitem(last=False)
+                if len(self._runs) > KNOWN:
+                    del self._runs[next(k for k, r in self._runs.items() if not r.posts)]
         return run
 
     def _look_up(self, key: Key, token: str) -> _Run | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from kubestudy.api.base import ANNOTATION_PUSHED, LABEL_RUN, LABEL_STUDY
 from kubestudy.core.facts import LastWord, RunReport
 from kubestudy.core.pushed import Pushed
-from kubestudy.runtime.cache import Cache, Key
+from kubestudy.runtime.cache import Cache, Key, key_of
 from kubestudy.runtime.client import JOBS, KubeClient, Object
 from kubestudy.sources.termination import last_word
 from kubestudy.workloads.pod import main_container, pod_ended, termination_message
@@ -25,6 +25,7 @@ class PushedReports:
         client: The API server, which is asked for the Job once its pod has ended: the watch of the
             Jobs may be behind that of the pods.
         jobs: The Jobs, by key.
+        pods: The trials' pods, by key.
         wanted: Whether a pod's trial still waits for what it has pushed.
         news: Told the Study's key when there may be more.
     """
@@ -33,11 +34,13 @@ class PushedReports:
         self,
         client: KubeClient,
         jobs: Cache[Object],
+        pods: Cache[Object],
         wanted: Callable[[Object], bool],
         news: Callable[[Key, float], None],
     ):
-        self._client, self._jobs, self._wanted, self._news = client, jobs, wanted, news
-        self._pods: dict[str, Object] = {}
+        self._client, self._jobs, self._pods = client, jobs, pods
+        self._wanted, self._news = wanted, news
+        self._keys: dict[str, Key] = {}
         self._ended: dict[str, float] = {}
         self._closed: dict[str, RunReport] = {}
 
@@ -50,7 +53,7 @@ class PushedReports:
     def pod_changed(self, pod: Object) -> None:
         """Takes note of a pod."""
         if self._wanted(pod):
-            self._pods[pod["metadata"]["uid"]] = pod
+            self._keys[pod["metadata"]["uid"]] = key_of(pod)
 
     def report(self, pod_uid: str) -> RunReport | None:
         """What a pod has pushed so far; None where there is nothing of it.
@@ -59,9 +62,9 @@ class PushedReports:
             ApiError: It has ended, and what it has pushed cannot be read.
         """
         if pod_uid in self._closed:
-            return replace(self._closed[pod_uid])
-        pod = self._pods.get(pod_uid)
-        if pod is None or not self._wanted(pod):
+            return self._closed[pod_uid]
+        pod = self._pods.get(self._keys.get(pod_uid, ("", "")))
+        if pod is None or pod["metadata"]["uid"] != pod_uid or not self._wanted(pod):
             return None
         key = (pod["metadata"]["namespace"], pod["metadata"]["labels"][LABEL_RUN])
         if not pod_ended(pod):
@@ -71,7 +74,7 @@ class PushedReports:
 
     def forget(self, pod_uid: str) -> None:
         """Lets go of what a pod has pushed: it is stored now."""
-        for known in (self._pods, self._ended, self._closed):
+        for known in (self._keys, self._ended, self._closed):
             known.pop(pod_uid, None)
 
     def _last(self, pod: Object, pushed: Pushed | None) -> RunReport:
