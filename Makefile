@@ -44,9 +44,9 @@ test-examples: .venv/ready .venv-trial/ready data/NOTICE.txt ## Run every exampl
 test-prometheus: .venv/ready ## Test reading metrics from a real Prometheus (Debian's)
 	$(PYTEST) tests/prometheus
 
-test-apiserver: .venv/ready ## Test the API and the controller on a real API server
+test-apiserver: .venv/ready .venv-trial/ready data/NOTICE.txt ## Test the API and the controller on a real API server
 	$(PREPARE) programs
-	$(PYTEST) tests/apiserver
+	PATH="$(CURDIR)/$(TRIAL):$$PATH" $(PYTEST) tests/apiserver
 
 test-faults: .venv/ready ## Test faults at length: 500 kills, ten minutes of partition, a lost node (an hour)
 	$(PREPARE) programs

@@ -206,6 +206,11 @@ def another_run_by_annotation(place: Namespace, mallory: Namespace) -> None:
     mallory.kubectl(*words, "kubestudy.dev/trial=another")
 
 
+def another_report_by_annotation(place: Namespace, mallory: Namespace) -> None:
+    (made,) = place.jobs("victim")
+    mallory.kubectl("annotate", "job", made["metadata"]["name"], "kubestudy.dev/pushed={}")
+
+
 def a_run_without_its_label(place: Namespace, mallory: Namespace) -> None:
     (made,) = place.jobs("victim")
     mallory.kubectl("label", "job", made["metadata"]["name"], "app.kubernetes.io/managed-by-")
@@ -247,6 +252,7 @@ DEEDS: list[Callable[[Namespace, Namespace], None]] = [
     a_job_that_becomes_owned_by_a_trial,
     a_pod_that_claims_to_be_a_run,
     another_run_by_annotation,
+    another_report_by_annotation,
     a_run_without_its_label,
     a_run_without_its_owner,
     a_study_in_another_namespace,

@@ -109,7 +109,7 @@ class Kubelet:
         env = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
         parameters = json.loads(env["KUBESTUDY_PARAMETERS"].replace("$$", "$"))
         ending = self._behaviour(parameters, int(env["KUBESTUDY_ATTEMPT"]))
-        started = _now()
+        started = now()
         running = {"running": {"startedAt": started}}
         if ending.seconds and not self._tell(pod, {"phase": "Running"}, running):
             return
@@ -121,7 +121,7 @@ class Kubelet:
             "reason": ending.reason or ("Error" if bad else "Completed"),
             "message": ending.message(),
             "startedAt": started,
-            "finishedAt": _now(),
+            "finishedAt": now(),
         }
         status: Object = {"phase": "Failed" if bad else "Succeeded"}
         if ending.disrupted:
@@ -156,5 +156,5 @@ class Kubelet:
         return False
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -52,3 +52,10 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "kubestudy.serviceAcco
 {{- define "kubestudy.trialImage" -}}
 {{- .Values.trialImage | default (printf "localhost/kubestudy-trial:%s" .Chart.AppVersion) -}}
 {{- end -}}
+
+{{- /* Where trials reach the endpoint that they push to. */ -}}
+{{- define "kubestudy.pushUrl" -}}
+{{- $scheme := ternary "https" "http" (ne .Values.push.tlsSecret "") -}}
+{{- $host := printf "%s-push.%s.svc" (include "kubestudy.fullname" .) .Release.Namespace -}}
+{{- .Values.push.url | default (printf "%s://%s:%d" $scheme $host (int .Values.push.port)) -}}
+{{- end -}}

@@ -458,6 +458,7 @@ class SourceType(StrEnum):
 
     LOGS = "Logs"
     PROMETHEUS = "Prometheus"
+    PUSH = "Push"
 
 
 class LogFormat(StrEnum):
@@ -472,7 +473,7 @@ class LogFormat(StrEnum):
 class MetricsSource(ApiModel):
     """One place that metrics are read from."""
 
-    type: SourceType = Field(description="Logs or Prometheus.")
+    type: SourceType = Field(description="Logs, Prometheus or Push.")
     formats: list[LogFormat] | None = Field(
         default=None,
         min_length=1,
@@ -627,7 +628,7 @@ class StudySpec(ApiModel):
     metrics: list[MetricsSource] | None = Field(
         default=None,
         min_length=1,
-        max_length=2,
+        max_length=3,
         description="Where metrics are read from, in order of preference; Logs where none is"
         " given.",
         json_schema_extra=list_map("type"),

@@ -73,6 +73,41 @@ SCRAPE_MARGIN = 10
     help="How often it scrapes a trial.",
 )
 @click.option(
+    "--push-url",
+    metavar="URL",
+    envvar="KUBESTUDY_PUSH_URL",
+    help="Where trials reach the endpoint that they push to; Studies may then have Push.",
+)
+@click.option(
+    "--push-port",
+    default=8090,
+    show_default=True,
+    metavar="PORT",
+    envvar="KUBESTUDY_PUSH_PORT",
+    help="Port of that endpoint.",
+)
+@click.option(
+    "--push-certificate-file",
+    metavar="FILE",
+    envvar="KUBESTUDY_PUSH_CERTIFICATE_FILE",
+    type=click.Path(path_type=Path),
+    help="Its certificate (and key), read again for each connection; plain HTTP without.",
+)
+@click.option(
+    "--push-key-file",
+    metavar="FILE",
+    envvar="KUBESTUDY_PUSH_KEY_FILE",
+    type=click.Path(path_type=Path),
+    help="The certificate's key, where that is a file of its own.",
+)
+@click.option(
+    "--push-ca-file",
+    metavar="FILE",
+    envvar="KUBESTUDY_PUSH_CA_FILE",
+    type=click.Path(path_type=Path, exists=True),
+    help="Certificates that trials trust in place of their system's.",
+)
+@click.option(
     "--allow-sampler",
     "samplers",
     multiple=True,
@@ -114,6 +149,11 @@ def controller(
     prometheus_ca_file: Path | None,
     prometheus_token_file: Path | None,
     prometheus_scrape_interval: int,
+    push_url: str | None,
+    push_port: int,
+    push_certificate_file: Path | None,
+    push_key_file: Path | None,
+    push_ca_file: Path | None,
     samplers: tuple[str, ...],
     workers: int,
     port: int,
@@ -139,7 +179,9 @@ def controller(
     from kubestudy.runtime.controller import ControllerSettings
     from kubestudy.runtime.main import identity, run_controller
     from kubestudy.runtime.prometheus import PrometheusSettings
+    from kubestudy.runtime.push_server import PushServerSettings
     from kubestudy.workloads.job import DEFAULT_TRIAL_IMAGE, JobSettings
+    from kubestudy.workloads.pushing import PushSettings
 
     custom.allow(samplers)
     logs.configure(log_level, log_format == "json")
@@ -156,14 +198,23 @@ def controller(
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--prometheus-url") from error
+    push = endpoint = None
+    if push_url:
+        try:
+            push = PushSettings(push_url, push_ca_file.read_text() if push_ca_file else "")
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--push-url") from error
+        endpoint = PushServerSettings(push_port, push_certificate_file, push_key_file)
     trial_image = trial_image or DEFAULT_TRIAL_IMAGE
     settings = ControllerSettings(
         namespaces=namespaces,
         workers=workers,
         identity=identity(),
-        jobs=JobSettings(trial_image, linger_seconds=prometheus_scrape_interval + SCRAPE_MARGIN),
+        jobs=JobSettings(
+            trial_image, linger_seconds=prometheus_scrape_interval + SCRAPE_MARGIN, push=push
+        ),
         allowed=Allowed(frozenset(map(Power, powers)), frozenset(service_accounts)),
         prometheus=prometheus,
     )
     lease = (lease_namespace or client.namespace) if leader_elect else None
-    sys.exit(run_controller(client, settings, port=port, lease_namespace=lease))
+    sys.exit(run_controller(client, settings, port=port, lease_namespace=lease, push=endpoint))

@@ -109,7 +109,8 @@ def _metrics(spec: StudySpec, sources: Set[SourceType]) -> Iterator[FieldError]:
             yield FieldError(
                 f"metrics[{i}].type",
                 f"{source.type} is not set up here: a cluster's administrator says where it is by"
-                " the controller's option --prometheus-url, and local runs have none; use Logs",
+                f" the controller's option --{source.type.lower()}-url, and local runs have none;"
+                " use Logs",
             )
         try:
             query = bind(source.query, "namespace", "pod") if source.query is not None else None

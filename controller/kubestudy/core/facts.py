@@ -198,6 +198,7 @@ class RunReport:
         missing: How many reports are known to be lost, by gaps in their numbers.
         dropped: Names of metrics beyond the number that is kept.
         complete: Whether everything the pod said has been read.
+        cut_off: Whether its end is known to be lost, so that other sources know better.
         problem: Why the pod's reports could not be read, None where they could.
         hint: What a source says of metrics that it does not have.
         exit_reason: What the trial itself says became of it.
@@ -218,6 +219,7 @@ class RunReport:
     missing: int = 0
     dropped: int = 0
     complete: bool = False
+    cut_off: bool = False
     problem: str | None = None
     hint: str | None = None
     exit_reason: str | None = None

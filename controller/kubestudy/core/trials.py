@@ -304,12 +304,20 @@ def _without_rungs(progress: Progress, spec: StudySpec) -> str:
 
 def _tell_of_gaps(progress: Progress, run: RunProgress, now: datetime) -> None:
     """Says so where reports of a run that has ended were never seen."""
-    if run.verdict is None or run.report is None or not run.report.missing:
+    if run.verdict is None or run.report is None:
         return
-    message = (
-        f"{run.report.missing} reports of {job_name(run.key)} were not seen: its log was rotated"
-        " or cut; the last values and the extremes come from the termination message"
-    )
+    if run.report.missing:
+        message = (
+            f"{run.report.missing} reports of {job_name(run.key)} were not seen: its log was"
+            " rotated or cut; the last values and the extremes come from the termination message"
+        )
+    elif run.report.cut_off:
+        message = (
+            f"the last push of {job_name(run.key)} was not seen: its values may be older ones; name"
+            " Logs as a second source"
+        )
+    else:
+        return
     conditions = progress.status.conditions or ()
     conditions = said(conditions, OBSERVATIONS_COMPLETE, False, "ObservationsMissing", message, now)
     progress.status = progress.status.model_copy(update={"conditions": conditions})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 import time
 from typing import Any
 
@@ -127,7 +128,8 @@ class Applier:
             case StartRun(run):
                 stored = self._trials.get((namespace, run.trial))
                 if stored is not None:
-                    job = build(study, stored, run, self._settings)
+                    token = secrets.token_urlsafe()
+                    job = build(study, stored, run, self._settings, token)
                     self._create(JOBS, job, stored.metadata.uid or "", self._jobs)
             case StopRun(_, job_name):
                 # In the foreground: the Job is seen until its pods are gone.

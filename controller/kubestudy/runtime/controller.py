@@ -35,6 +35,7 @@ from kubestudy.runtime.client import (
 from kubestudy.runtime.collector import Collector
 from kubestudy.runtime.obstacles import ASK_EVERY, Obstacles
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
+from kubestudy.runtime.pushed import PushedReports
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
@@ -319,6 +320,10 @@ class Controller:
                 wanted_from(SourceType.PROMETHEUS),
                 self.queue.add,
                 lambda: self._client.clock.now().timestamp(),
+            )
+        if self._settings.jobs.push is not None:
+            sources[SourceType.PUSH] = PushedReports(
+                self._client, self.jobs, self.pods, wanted_from(SourceType.PUSH), self.queue.add
             )
         return sources
 

@@ -16,6 +16,8 @@ from kubestudy.runtime import metrics
 from kubestudy.runtime.client import KubeClient
 from kubestudy.runtime.controller import Controller, ControllerSettings
 from kubestudy.runtime.leader import Leadership
+from kubestudy.runtime.push_inbox import PushInbox
+from kubestudy.runtime.push_server import PushServer, PushServerSettings
 from kubestudy.runtime.server import serve
 from kubestudy.runtime.study_metrics import StudyMetrics
 
@@ -36,6 +38,7 @@ def run_controller(
     *,
     port: int,
     lease_namespace: str | None,
+    push: PushServerSettings | None = None,
 ) -> int:
     """Works until SIGTERM or SIGINT.
 
@@ -44,6 +47,7 @@ def run_controller(
         settings: The administrator's.
         port: Of probes and metrics.
         lease_namespace: Where the lease is held; None to lead without one.
+        push: How trials' posts are taken; None for not at all.
 
     Returns:
         The exit code: 1 where leadership was lost, so that the process starts anew.
@@ -60,6 +64,11 @@ def run_controller(
     # A standby is ready too: it is there to take over.
     server = serve(port, alive=lambda: True, ready=lambda: True)
     log.info("kubestudy %s listens on port %d", __version__, server.server_port)
+    # A standby takes posts as well: they are written down, and nothing is decided.
+    pushes = PushServer(push, PushInbox(client)) if push is not None else None
+    if pushes is not None:
+        pushes.start()
+        log.info("posts are taken on port %d", pushes.server_port)
     metrics.QUEUE.set_function(lambda: len(controller.queue))
     REGISTRY.register(StudyMetrics(controller.studies, controller.trials))
 
@@ -77,6 +86,8 @@ def run_controller(
         controller.stop()
         if leadership is not None:
             leadership.release()
+    if pushes is not None:
+        pushes.stop()
     server.shutdown()
     log.info("stopped")
     return code

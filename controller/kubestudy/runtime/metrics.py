@@ -16,6 +16,7 @@ _REQUESTS = Counter(
     "Requests to the API server.",
     ["method", "resource", "code"],
 )
+_PUSHES = Counter("kubestudy_pushes_total", "Posts of metrics by trials.", ["code"])
 QUEUE = Gauge("kubestudy_queue_depth", "Studies that wait to be decided about.")
 LEADER = Gauge("kubestudy_leader", "Whether this controller decides.")
 _FINISHED = Counter("kubestudy_trials_finished_total", "Trials that have ended.", ["outcome"])
@@ -44,6 +45,11 @@ def reconciled(outcome: str, seconds: float) -> None:
 def requested(method: str, path: str, code: int) -> None:
     """Counts one request by its method, kind of object and status."""
     _REQUESTS.labels(method, _resource(path), str(code)).inc()
+
+
+def pushed(code: int) -> None:
+    """Counts one post by the status that it was answered with."""
+    _PUSHES.labels(str(code)).inc()
 
 
 def _resource(path: str) -> str:

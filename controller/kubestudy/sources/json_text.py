@@ -27,6 +27,18 @@ def number(value: object) -> float | None:
         return None
 
 
+def number_in(value: object) -> float | None:
+    """The same, also of a number that is written as text, such as ``"0.5"`` or ``"nan"``."""
+    if not isinstance(value, str):
+        return number(value)
+    if len(value) > 64 or "_" in value:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
 def fold_number(value: float | None) -> int | None:
     """The number of a fold; None where it can be none."""
     if value is None or not 0 <= value < 2**53 or value != int(value):

@@ -17,7 +17,8 @@ def preferred(reports: Sequence[RunReport | None], owed: Set[str]) -> RunReport 
     """
     merged: RunReport | None = None
     complete = True
-    for report in reports:
+    # One whose end is lost may have old values; it is asked after all others.
+    for report in sorted(reports, key=lambda r: r is not None and r.cut_off):
         if merged is not None and merged.complete and owed <= merged.metrics.keys():
             return merged
         if report is None:
@@ -26,14 +27,15 @@ def preferred(reports: Sequence[RunReport | None], owed: Set[str]) -> RunReport 
             merged = copy.copy(report)
             merged.metrics = dict(report.metrics)
         else:
-            _add(merged, report)
+            _add(merged, report, owed)
         complete = complete and report is not None and report.complete
         if merged is not None:
             merged.complete = complete
     return merged
 
 
-def _add(merged: RunReport, other: RunReport) -> None:
+def _add(merged: RunReport, other: RunReport, owed: Set[str]) -> None:
+    merged.cut_off |= other.cut_off and not owed & other.metrics.keys() <= merged.metrics.keys()
     merged.metrics = {**other.metrics, **merged.metrics}
     if not merged.curve:
         merged.curve, merged.newest, merged.rungs = other.curve, other.newest, other.rungs

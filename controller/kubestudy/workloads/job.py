@@ -12,6 +12,7 @@ from typing import Any
 from kubestudy import __version__
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.base import (
+    ANNOTATION_PUSHED,
     API_VERSION,
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
@@ -24,6 +25,7 @@ from kubestudy.api.parameters import Parameter, Value
 from kubestudy.api.study import (
     CrossValidation,
     Resource,
+    SourceType,
     Study,
     TrialTemplate,
     parse_duration,
@@ -32,8 +34,10 @@ from kubestudy.api.trial import Trial
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
+from kubestudy.core.pushed import Pushed
 from kubestudy.core.runs import folds_left
 from kubestudy.workloads.pod import Manifest, moment, pod_facts
+from kubestudy.workloads.pushing import PushSettings, let_push, token_of
 from kubestudy.workloads.scraping import METRICS_PORT, expose, scraping_env
 
 DEFAULT_TRIAL_IMAGE = f"kubestudy-trial:{__version__}"
@@ -57,14 +61,18 @@ class JobSettings:
         trial_image: The image of a trial that names none.
         metrics_port: Where a trial's Prometheus endpoint listens; 0 for no endpoint.
         linger_seconds: How long it stays up after the trial's end, where the Study does not say.
+        push: Where trials push their metrics; None for nowhere.
     """
 
     trial_image: str = DEFAULT_TRIAL_IMAGE
     metrics_port: int = METRICS_PORT
     linger_seconds: int = 0
+    push: PushSettings | None = None
 
 
-def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
+def build(
+    study: Study, trial: Trial, run: RunKey, settings: JobSettings, token: str = ""
+) -> Manifest:
     """Makes the Job that executes a run.
 
     Args:
@@ -72,6 +80,7 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
         trial: Its Trial, as it is stored.
         run: Which run of it.
         settings: The administrator's.
+        token: A new one, by which its posts are known where its Study has them.
     """
     spec = study.spec.trial
     labels = {
@@ -81,7 +90,7 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
         LABEL_MANAGED_BY: MANAGER,
         LABEL_COMPONENT: "trial",
     }
-    template = _pod_template(study, trial, run, settings)
+    template = _pod_template(study, trial, run, settings, token)
     metadata = template["metadata"] = template.get("metadata") or {}
     annotations = {
         LABEL_STUDY: study.metadata.name,
@@ -121,6 +130,8 @@ def build(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Man
             "template": template,
         },
     }
+    if token_of(job):
+        job["metadata"]["annotations"] |= {ANNOTATION_PUSHED: Pushed.nothing(study.spec).text()}
     if spec.timeout:
         seconds = int(parse_duration(spec.timeout).total_seconds())
         job["spec"]["activeDeadlineSeconds"] = seconds
@@ -182,7 +193,9 @@ def _fold(cross_validation: CrossValidation, folds: Sequence[int]) -> dict[str, 
     }
 
 
-def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings) -> Manifest:
+def _pod_template(
+    study: Study, trial: Trial, run: RunKey, settings: JobSettings, token: str
+) -> Manifest:
     spec, space = study.spec.trial, study.spec.passed
     values = study.spec.passed_values(trial.spec.parameters, trial.spec.seed)
     if spec.template is None:
@@ -196,10 +209,13 @@ def _pod_template(study: Study, trial: Trial, run: RunKey, settings: JobSettings
     scraping = scraping_env(study.spec, settings.metrics_port, settings.linger_seconds)
     if scraping:
         expose(template, main, settings.metrics_port)
-    ours = [
+    ours: list[Manifest] = [
         {"name": name, "value": placeholders.escape(value)}
         for name, value in {**environment(study, trial, run), **scraping}.items()
     ]
+    if settings.push is not None and SourceType.PUSH in study.spec.sources:
+        place = (study.metadata.namespace or "", job_name(run))
+        ours += let_push(template, main, settings.push, *place, token)
     named = {e["name"] for e in ours}
     theirs = [e for e in main.get("env") or [] if e.get("name") not in named]
     if not any(e.get("name") == UNBUFFERED["name"] for e in theirs):

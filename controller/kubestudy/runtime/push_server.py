@@ -1,0 +1,185 @@
+"""The HTTP endpoint that trials push to. It is careful: whoever reaches it may be anybody.
+
+A request has so much time, whatever it does with it; so many are answered at once; nothing of what
+it says comes back.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from kubestudy.runtime import metrics
+from kubestudy.runtime.push_inbox import PushInbox
+from kubestudy.workloads.pushing import PATH
+
+log = logging.getLogger(__name__)
+
+SECONDS = 10.0
+"""How long the whole of a request may take to arrive."""
+AT_ONCE = 64
+LARGEST = 64 * 1024
+DRAINED = 1 << 20
+"""How much of a body that is too large is read, so that the answer is heard."""
+
+_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_PATH = re.compile(
+    PATH.format(
+        namespace=rf"(?P<namespace>{_NAME})",
+        job=rf"(?P<job>{_NAME})",
+        pod=r"(?P<pod>[0-9a-f-]{36})",
+    )
+)
+
+
+@dataclass(frozen=True)
+class PushServerSettings:
+    """What the administrator says of the endpoint.
+
+    Attributes:
+        port: Where it listens; 0 for any free port.
+        certificate: Its certificate's file, read again for each connection; plain HTTP where None.
+        key: The file of the certificate's key; None where it is in the same.
+    """
+
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class PushServer(ThreadingHTTPServer):
+    """Answers posts in the background, from ``start`` to ``stop``.
+
+    Args:
+        settings: The administrator's.
+        inbox: Takes what is posted.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, settings: PushServerSettings, inbox: PushInbox):
+        self.inbox = inbox
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        super().__init__(("", settings.port), _Handler)
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self.inbox.start()
+        threading.Thread(target=self.serve_forever, name="push", daemon=True).start()
+
+    def stop(self) -> None:
+        """Takes no more, and stores what waits."""
+        self.shutdown()
+        self.inbox.stop()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accepts a connection; what it says of TLS is heard by the thread that answers it."""
+        connection, address = super().get_request()
+        if self._settings.certificate is not None:
+            try:
+                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                context.load_cert_chain(self._settings.certificate, self._settings.key)
+                connection = context.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+            except OSError as error:
+                log.error("the endpoint's certificate cannot be used: %s", error)
+                connection.close()
+                raise
+        return connection, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answers in a thread of its own, unless too many are at work."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers one request."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that broke is no news."""
+        log.debug("a push broke off", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PushServer
+    server_version, sys_version = "kubestudy", ""
+
+    def setup(self) -> None:
+        super().setup()
+        deadline = time.monotonic() + SECONDS
+        self.connection.settimeout(SECONDS)
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.do_handshake()
+        self.rfile = io.BufferedReader(_InTime(self.connection, deadline))
+
+    def do_POST(self) -> None:
+        found = _PATH.fullmatch(self.path)
+        if found is None:
+            self._answer(HTTPStatus.NOT_FOUND)
+            return
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch(r"[0-9]{1,15}", length):
+            self._answer(HTTPStatus.LENGTH_REQUIRED)
+            return
+        if int(length) > LARGEST:
+            self.rfile.read(min(int(length), DRAINED))
+            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return
+        body = self.rfile.read(int(length))
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            self._answer(HTTPStatus.UNAUTHORIZED)
+            return
+        key = (found["namespace"], found["job"])
+        self._answer(self.server.inbox.take(key, found["pod"], token.strip(), body))
+
+    def send_error(self, code: int, *_: object) -> None:
+        """Says no more than the status, whatever the request was."""
+        self._answer(HTTPStatus(code))
+
+    def _answer(self, status: HTTPStatus) -> None:
+        metrics.pushed(status)
+        text = f"{status.phrase}\n".encode()
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Posts are counted, not logged."""
+
+
+class _InTime(io.RawIOBase):
+    """Reads a connection until a moment, however slowly it speaks."""
+
+    def __init__(self, connection: socket.socket, deadline: float):
+        self._connection, self._deadline = connection, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(max(0.001, self._deadline - time.monotonic()))
+        return self._connection.recv_into(buffer)
