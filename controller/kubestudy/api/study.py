@@ -664,11 +664,11 @@ class StudySpec(ApiModel):
             " are judged side by side; use PodPerFold",
         ),
         Rule(
-            f"!({_ONE_POD}) || !has(self.metrics) || self.metrics.all(m, m.type != 'Prometheus')",
-            lambda s: not s.one_pod or SourceType.PROMETHEUS not in s.sources,
+            f"!({_ONE_POD}) || !has(self.metrics) || self.metrics.all(m, m.type == 'Logs')",
+            lambda s: not s.one_pod or {*s.sources} == {SourceType.LOGS},
             "metrics",
-            "Prometheus cannot be combined with crossValidation.execution OnePod, since its samples"
-            " name no fold; use Logs, or PodPerFold",
+            "only Logs can be combined with crossValidation.execution OnePod, since what comes from"
+            " Prometheus or Push names no fold; use Logs, or PodPerFold",
         ),
         Rule(
             f"!({_ONE_POD}) || !has(self.metrics) || self.metrics.all(m, !has(m.formats)"
