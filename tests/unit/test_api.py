@@ -146,7 +146,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"crossValidation": ONE_POD} | metrics(type="Prometheus"),
         "spec.metrics",
-        "Prometheus cannot be combined with crossValidation.execution OnePod",
+        "only Logs can be combined with crossValidation.execution OnePod",
     ),
     *(
         (
