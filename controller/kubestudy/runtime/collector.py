@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -245,7 +246,7 @@ class Collector:
             timestamps="true",
             sinceTime=pod_log.cursor.reopen(),
         )
-        lines, told, until = 0, time.monotonic(), None
+        lines, told, until = 0, -math.inf, None
         with contextlib.closing(stream):
             for batch, whole in stream:
                 if not whole and not at_end:
@@ -254,7 +255,7 @@ class Collector:
                     new, reports = pod_log.take(batch)
                 now = time.monotonic()
                 lines += new
-                if reports and follow and now - told > 1:
+                if reports and not at_end and now - told > 1:
                     told = now
                     self._news(pod_log.study, 1.0)
                 if new and turn and now > (until := until or now + turn):
