@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubestudy.core.facts import RunReport
+from kubestudy.runtime.cache import Cache
+from kubestudy.runtime.collector import Collector
 from kubestudy.runtime.pod_log import LONGEST, Cursor, PodLog
 from kubestudy.sources.log_lines import LineReader
 from tests.unit.build import study
@@ -109,3 +114,22 @@ def test_wherever_readings_are_cut_each_line_counts_once(
         since = (cursor.reopen() or "").removesuffix("Z")
         taken += sum(cursor.passes(s.encode()) for s in stamps[:cut] if s >= since)
     assert taken == len(stamps)
+
+
+@pytest.mark.parametrize("follow", [60.0, None])
+def test_what_a_log_holds_when_it_is_opened_is_news_at_once(follow: float | None) -> None:
+    class Logs:
+        def log_batches(self, *_: object, **__: object) -> Iterator[tuple[list[bytes], bool]]:
+            yield [AT + b"no report"], True
+            assert not told
+            yield [AT + b"accuracy=0.5"], True
+            assert told == [("team", "demo")], "it may be the last for an hour"
+
+    told: list[tuple[str, str]] = []
+    client: Any = Logs()
+    pods: Cache[Any] = Cache(lambda pod: pod, lambda _: None)
+    collector = Collector(
+        client, lambda _: study(), pods, lambda _: True, lambda key, _: told.append(key)
+    )
+    pod = {"metadata": {"namespace": "team", "name": "p"}, "spec": {"containers": [{"name": "t"}]}}
+    collector._read(pod, pod_log(), follow=follow)
