@@ -135,10 +135,15 @@ def _ratios(rows: list[Row], by: dict[tuple, Row]) -> str:
 
 
 def _ratio(ours: list[float], peer: list[float]) -> str:
-    """The ratio of the means over the seeds that both have, and how many those are."""
+    """The ratio of the means over the seeds that both have, and how many those are.
+
+    Its error is as of independent means, which is too much where both were given the same points.
+    """
     seeds = min(len(ours), len(peer))
-    ratio = statistics.fmean(ours[:seeds]) / statistics.fmean(peer[:seeds])
-    return f"{ratio:.2f} ({seeds})"
+    ours, peer = ours[:seeds], peer[:seeds]
+    ratio = statistics.fmean(ours) / statistics.fmean(peer)
+    error = ratio * math.hypot(*(standard_error(t) / statistics.fmean(t) for t in (ours, peer)))
+    return f"{ratio:.2f} +- {error:.2f} ({seeds})"
 
 
 def _busy(rows: list[Row]) -> str:
