@@ -258,8 +258,8 @@ class KubeClient:
         """
         with contextlib.closing(
             self.log_batches(namespace, pod, follow=follow, read_timeout=read_timeout, **query)
-        ) as batches:
-            for batch, _ in batches:
+        ) as stream:
+            for batch, _ in stream:
                 yield from batch
 
     def log_batches(
