@@ -150,7 +150,7 @@ def follow(
     if progress.paused:
         return progress
     _climb(progress, levels)
-    _settle(progress, spec, now)
+    _settle(progress, spec, levels, now)
     return progress
 
 
@@ -250,7 +250,7 @@ def _climb(progress: Progress, levels: Sequence[int]) -> None:
     progress.status = progress.status.model_copy(update={"rungs": rungs or None})
 
 
-def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
+def _settle(progress: Progress, spec: StudySpec, levels: Sequence[int], now: datetime) -> None:
     """Says what the trial has come to, from its runs."""
     name = progress.trial.metadata.name
     for run in progress.runs:
@@ -275,7 +275,7 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         _finish(progress, FAILED, verdict.reason, verdict.message, now, ended)
         return
     if all(run.succeeded for run in progress.runs):
-        _conclude(progress, spec, "Completed", _without_rungs(progress, spec), now)
+        _conclude(progress, spec, "Completed", _without_rungs(progress, spec, levels), now)
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]
@@ -293,12 +293,12 @@ def _settle(progress: Progress, spec: StudySpec, now: datetime) -> None:
         _become(progress, PENDING, facts.reason or "Waiting", facts.message, now)
 
 
-def _without_rungs(progress: Progress, spec: StudySpec) -> str:
+def _without_rungs(progress: Progress, spec: StudySpec, levels: Sequence[int]) -> str:
     """Says so where a trial that should have come to rungs has not told of any."""
     resource = spec.algorithm.resource
-    if resource is None or any(run.rungs for run in progress.runs):
+    if resource is None or not levels or progress.status.rungs:
         return ""
-    where = f"{resource.report} {resource.min} or more"
+    where = f"{resource.report} {levels[0]} or more"
     return f"came to no rung: it never reported {spec.objective.metric} together with {where}"
 
 
