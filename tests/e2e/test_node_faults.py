@@ -266,6 +266,8 @@ def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
     """
     limits = {"resources": {"limits": {"memory": "32Mi"}}, "timeout": "12s"}
     place.apply(study("bad", {"rate": [1, 2, 3]}, trial=program(0, script, **limits)))
+    never = study("queued", {"rate": [1]}, trial=program(0, gpus=GPUS + 1, timeout="5s"))
+    place.apply(never)
     done = place.wait_for_end("bad", timeout=90)
     assert reasons(place, "bad") == [["OutOfMemory"], ["DeadlineExceeded"], ["Completed"]]
     assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (3, 1, 2)
@@ -275,6 +277,9 @@ def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
     )
     assert condition(late, "Failed")["reason"] == "DeadlineExceeded"
     assert place.active_pods("bad") == []
+    place.wait_for_end("queued")
+    assert reasons(place, "queued") == [["DeadlineExceeded"]]
+    assert count(place.study("queued"), "failed") == 1
 
 
 @pytest.fixture

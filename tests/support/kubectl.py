@@ -159,5 +159,7 @@ def new_namespace(access: Access | ControlPlane, wish: str) -> Iterator[Namespac
         lambda accounts: "default" in accounts,
         what="the namespace has its default service account",
     )
-    yield Namespace(access.kubeconfig, name)
-    access.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+    try:
+        yield Namespace(access.kubeconfig, name)
+    finally:
+        access.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

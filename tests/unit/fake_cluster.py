@@ -376,7 +376,7 @@ class FakeCluster:
                 del self.pods[pod["metadata"]["name"]]
             job["status"].pop("startTime", None)
             return
-        job["status"].setdefault("startTime", self.seconds)
+        began = moment(job["status"].setdefault("startTime", rfc3339(self.now)))
         phases = [p["status"]["phase"] for p in pods]
         limit = job["spec"].get("activeDeadlineSeconds")
         if "Succeeded" in phases:
@@ -384,7 +384,7 @@ class FakeCluster:
         elif "Failed" in phases:
             taken = any(is_disrupted(p) for p in pods)
             self._end(job, "Failed", "PodFailurePolicy" if taken else "BackoffLimitExceeded")
-        elif limit is not None and self.seconds - job["status"]["startTime"] >= limit:
+        elif limit is not None and began and self.now >= began + timedelta(seconds=limit):
             self._end(job, "Failed", "DeadlineExceeded")
             for pod in pods:
                 if not is_over(pod):

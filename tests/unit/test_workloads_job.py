@@ -637,6 +637,18 @@ def test_a_run_that_is_out_of_time_on_a_lost_node_is_not_waited_for() -> None:
     assert (facts.reason, facts.active, facts.silent) == ("DeadlineExceeded", False, True)
 
 
+@pytest.mark.parametrize(("asked", "reason"), [(49, "Deleted"), (50, "DeadlineExceeded")])
+def test_a_pod_that_is_deleted_past_the_deadline_is_late_before_its_job_says_so(
+    asked: int, reason: str
+) -> None:
+    late = job()
+    late["spec"]["activeDeadlineSeconds"] = 50
+    late["status"]["startTime"] = "2026-01-01T00:00:00Z"
+    facts = observe(late, [pod("Pending", deleted=True, made=asked, node=None)], NOW)
+    assert facts is not None
+    assert (facts.state, facts.reason) == (F, reason)
+
+
 def of_no_job(*pods: dict[str, Any]) -> list[dict[str, Any]]:
     template = built()["spec"]["template"]["metadata"]
     for each in pods:

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from kubestudy import __version__
@@ -36,7 +36,7 @@ from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
 from kubestudy.core.pushed import Pushed
 from kubestudy.core.runs import folds_left
-from kubestudy.workloads.pod import Manifest, moment, pod_facts
+from kubestudy.workloads.pod import Manifest, deletion_asked, moment, pod_facts
 from kubestudy.workloads.pushing import PushSettings, let_push, token_of
 from kubestudy.workloads.scraping import METRICS_PORT, expose, scraping_env
 
@@ -361,7 +361,7 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
     if pod is not None and not suspended:
         facts |= pod_facts(pod, now)
-    verdict = _job_verdict(job)
+    verdict = _out_of_time(job, pod) or _job_verdict(job)
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
     # A Job that is past its deadline deletes its pod itself.
     deleted = facts.get("reason") in ("Deleted", "NodeLost")
@@ -407,6 +407,19 @@ def _suspended_since(job: Manifest) -> str | None:
             since: str | None = c.get("lastTransitionTime")
             return since
     return None
+
+
+def _out_of_time(job: Manifest, pod: Manifest | None) -> dict[str, Any] | None:
+    """A pod that was deleted past its Job's deadline was so for that; the Job says it later."""
+    seconds = job["spec"].get("activeDeadlineSeconds")
+    began = moment((job.get("status") or {}).get("startTime"))
+    deleted = deletion_asked(pod) if pod is not None else None
+    if seconds is None or began is None or deleted is None:
+        return None
+    if deleted < began + timedelta(seconds=seconds):
+        return None
+    message = f"it was not done after {seconds} s"
+    return {"state": RunState.FAILED, "reason": "DeadlineExceeded", "message": message}
 
 
 def _job_verdict(job: Manifest) -> dict[str, Any] | None:

@@ -107,6 +107,13 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def deletion_asked(pod: Manifest) -> datetime | None:
+    """When somebody asked for a pod's deletion; its grace period begins then."""
+    last_moment = moment(pod["metadata"].get("deletionTimestamp"))
+    grace = timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return last_moment - grace if last_moment else None
+
+
 def _end(pod: Manifest) -> dict[str, Any]:
     status = pod.get("status") or {}
     terminated = (main_container(pod).get("state") or {}).get("terminated") or {}
@@ -129,7 +136,7 @@ def _end(pod: Manifest) -> dict[str, Any]:
 
 def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
     """What was done to a pod, which outweighs what its container says; None where nothing was."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
+    status = pod.get("status") or {}
     reason: str | None = status.get("reason")
     if disruption := _disruption(pod):
         told = _DISRUPTIONS.get(disruption.get("reason") or "", "Disrupted")
@@ -138,10 +145,9 @@ def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
         return "StorageLimitExceeded"  # its own limit, and no fault of the node
     if reason in _POD_REASONS or (reason or "").startswith("OutOf"):
         return _POD_REASONS.get(reason or "", "NotAdmitted")
-    if deleted := moment(metadata.get("deletionTimestamp")):
-        grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    if asked := deletion_asked(pod):
         ended = moment(terminated.get("finishedAt"))
-        if ended is None or ended >= deleted - grace:
+        if ended is None or ended >= asked:
             return "Deleted"
     return None
 
