@@ -133,11 +133,15 @@ def test_a_quota_on_pods_is_told_by_the_trial(namespace: Namespace) -> None:
 
 def limit(namespace: Namespace, what: str, number: int) -> None:
     """Makes a quota, and waits until it is in force."""
-    namespace.kubectl("create", "quota", "few", f"--hard={what}={number}")
-    until(
-        lambda: namespace.kubectl("get", "quota", "few", "-o", "jsonpath={.status.hard}"),
-        what="the quota is in force",
-    )
+
+    def make() -> str:
+        # A quota on what the quota controller has not heard of yet is left alone for minutes.
+        namespace.kubectl("delete", "quota", "few", "--ignore-not-found")
+        namespace.kubectl("create", "quota", "few", f"--hard={what}={number}")
+        time.sleep(0.5)
+        return namespace.kubectl("get", "quota", "few", "-o", "jsonpath={.status.used}")
+
+    until(make, what="the quota is in force", timeout=120, every=1)
 
 
 def at_once(namespace: Namespace) -> Kubelet:
@@ -148,9 +152,9 @@ def at_once(namespace: Namespace) -> Kubelet:
 def test_a_namespace_that_is_terminating_is_told_and_waited_for(
     namespace: Namespace, controller: ControllerProcess, control_plane: ControlPlane
 ) -> None:
-    with at_once(namespace):
+    with Kubelet(namespace, lambda p, _: Ending(p["rate"], seconds=3)):
         namespace.apply(study("doomed", {"rate": list(range(1, 13))}, budget={"parallelism": 2}))
-        namespace.wait_for_study("doomed", lambda s: count(s, "succeeded") >= 2, "has results")
+        until(lambda: namespace.active_pods("doomed"), lambda p: len(p) == 2, what="two pods run")
         # Nothing in the namespace is deleted while nobody does it.
         manager = control_plane.controller_manager.pid
         assert manager is not None
