@@ -83,7 +83,6 @@ SCRAPE_MARGIN = 10
     default=8090,
     show_default=True,
     metavar="PORT",
-    envvar="KUBESTUDY_PUSH_PORT",
     help="Port of that endpoint.",
 )
 @click.option(
