@@ -11,9 +11,9 @@ from kubestudy.api import manifests
 from kubestudy.api.study import BestTrial, Direction, Study
 from kubestudy.cli.errors import NotFound
 from kubestudy.cli.outcomes import front_rows, over_seeds
-from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import bold, columns, echo
 from kubestudy.cli.views import arguments, counts, in_order, study_story
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()

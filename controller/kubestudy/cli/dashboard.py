@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kubestudy.cli.errors import CommandError
-from kubestudy.cli.source import Source, Where, where_options
+from kubestudy.cli.source import Source
 from kubestudy.cli.tables import echo
+from kubestudy.cli.where import Where, where_options
 
 if TYPE_CHECKING:
     from kubestudy.dashboard.optuna_studies import Reading

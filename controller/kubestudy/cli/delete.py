@@ -7,9 +7,9 @@ import sys
 import click
 
 from kubestudy.cli.errors import InvalidInput
-from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import echo
 from kubestudy.cli.views import counts
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()

@@ -31,7 +31,7 @@ from kubestudy.cli.outcomes import (
     over_seeds,
     ranks_of,
 )
-from kubestudy.cli.source import Told, Where, study_or_trial, where_options
+from kubestudy.cli.source import Told, study_or_trial
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
 from kubestudy.cli.views import (
     arguments,
@@ -43,6 +43,7 @@ from kubestudy.cli.views import (
     trial_rows,
     why,
 )
+from kubestudy.cli.where import Where, where_options
 
 _EVENTS = 20
 

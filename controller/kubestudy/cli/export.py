@@ -13,8 +13,8 @@ from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.cli.outcomes import ranks_of
-from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.views import in_order, reason
+from kubestudy.cli.where import Where, where_options
 from kubestudy.core.ranking import volumes
 
 

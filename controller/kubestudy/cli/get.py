@@ -7,9 +7,10 @@ import json
 import click
 
 from kubestudy.api import manifests
-from kubestudy.cli.source import Where, study_or_trial, where_options
+from kubestudy.cli.source import study_or_trial
 from kubestudy.cli.tables import columns, echo, note
 from kubestudy.cli.views import study_rows, trial_rows
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()

@@ -10,8 +10,9 @@ import click
 
 from kubestudy.api.study import Study
 from kubestudy.api.trial import RUNNING, Trial
-from kubestudy.cli.source import Source, Where, study_or_trial, where_options
+from kubestudy.cli.source import Source, study_or_trial
 from kubestudy.cli.tables import echo, note
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()

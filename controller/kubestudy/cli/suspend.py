@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import echo, note
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()

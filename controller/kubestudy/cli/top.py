@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from kubestudy.cli.outcomes import ranks_of
-from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import columns, echo, note
 from kubestudy.cli.views import ranked, trial_rows
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()

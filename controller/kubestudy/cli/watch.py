@@ -9,9 +9,9 @@ import click
 from kubestudy.cli.errors import FAILED
 from kubestudy.cli.follow import view
 from kubestudy.cli.report import report
-from kubestudy.cli.source import Where, where_options
 from kubestudy.cli.tables import echo
 from kubestudy.cli.views import study_state
+from kubestudy.cli.where import Where, where_options
 
 
 @click.command()
