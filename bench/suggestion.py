@@ -24,8 +24,9 @@ from kubestudy.algorithms.optuna_history import Axis, _Mirror
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
 from kubestudy.algorithms.tpe import TPE
+from kubestudy.api.algorithm import Resource
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective, Resource
 
 PENDING = 50
 MOST_MS = {1000: 25.0, 10_000: 100.0}

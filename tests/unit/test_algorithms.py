@@ -22,8 +22,8 @@ from kubestudy.algorithms.base import Observed, SearchAlgorithm
 from kubestudy.algorithms.grid import Grid
 from kubestudy.algorithms.random import Random, permuted
 from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.algorithm import Resource
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Resource
 
 SPACES: dict[str, list[dict[str, Any]]] = {
     "values": [{"name": "a", "values": [1, 2.5, 1e-5]}, {"name": "b", "choices": ["no", "1", ""]}],

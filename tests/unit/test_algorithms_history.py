@@ -15,8 +15,9 @@ from kubestudy.algorithms.base import Observed, SearchAlgorithm
 from kubestudy.algorithms.optuna_history import OptunaHistory
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.algorithm import Resource
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective, Resource
 from tests.unit.test_algorithms import SPACES
 
 NUMBERS = [

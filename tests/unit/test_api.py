@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 
 from kubestudy.api.base import ApiModel, Rule, nested_model
 from kubestudy.api.crd import custom_resource_definitions, structural_schema
+from kubestudy.api.durations import parse_duration
 from kubestudy.api.meta import ObjectMeta
-from kubestudy.api.study import Study, parse_duration
+from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.status import duration_text

@@ -12,8 +12,8 @@ from kubestudy.algorithms.encoding import Coordinate
 from kubestudy.algorithms.numeric.cma import Distribution
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective
 
 LOSS = [Objective(metric="loss", direction=Direction.MINIMIZE)]
 

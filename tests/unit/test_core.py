@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubestudy.api.study import SourceType
+from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.trial import MAX_METRICS, Trial
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide

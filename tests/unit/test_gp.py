@@ -17,8 +17,9 @@ from kubestudy.algorithms.numeric.gaussian import (
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
 from kubestudy.algorithms.tpe import TPE
+from kubestudy.api.algorithm import Resource
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter, When
-from kubestudy.api.study import Direction, Objective, Resource
 
 rng = np.random.default_rng(3)
 X = rng.random((30, 2))

@@ -18,8 +18,8 @@ from kubestudy.algorithms.numeric.selection import (
 )
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective
 
 FEASIBLE = np.zeros(5)
 PLANE = np.array([[0.0, 4.0], [1.0, 1.0], [4.0, 0.0], [2.0, 2.0], [5.0, 5.0]])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import MAX_FRONT, MetricValue
+from kubestudy.api.study_status import MAX_FRONT, MetricValue
 from kubestudy.api.trial import Trial
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunKey

@@ -13,8 +13,8 @@ from kubestudy.algorithms.base import Observed
 from kubestudy.algorithms.optuna_history import OptunaHistory, _Mirror, seed_of_suggestion
 from kubestudy.algorithms.space import SearchSpace
 from kubestudy.algorithms.tpe import TPE, TPESettings
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import Direction, Objective
 
 SPACE = SearchSpace(
     [

@@ -10,9 +10,11 @@ import pytest
 from kubestudy.algorithms.base import Observed
 from kubestudy.algorithms.pbt import PBT, PBTSettings, perturbed
 from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.algorithm import Resource
 from kubestudy.api.meta import is_true
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Parameter, ParameterConstraint
-from kubestudy.api.study import Direction, Objective, Resource, Study
+from kubestudy.api.study import Study
 from kubestudy.api.trial import TrialSpec
 from kubestudy.core.acceptance import problems
 from kubestudy.core.facts import RunKey

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubestudy.algorithms.rungs import brackets, levels
+from kubestudy.api.algorithm import Resource
 from kubestudy.api.meta import condition
-from kubestudy.api.study import Resource, Study
+from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide

@@ -10,8 +10,9 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.algorithm import Resource
+from kubestudy.api.objectives import Objective
 from kubestudy.api.parameters import Assignment
-from kubestudy.api.study import Objective, Resource
 from kubestudy.api.validation import FieldError
 
 

@@ -10,8 +10,8 @@ from functools import cached_property
 
 from kubestudy.algorithms.base import Observed
 from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Value
-from kubestudy.api.study import Direction, Objective
 from kubestudy.api.validation import FieldError
 
 

@@ -11,7 +11,7 @@ from kubestudy.algorithms.base import SearchAlgorithm, Settings
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.algorithms.random import Random
 from kubestudy.algorithms.rungs import Bracket, brackets
-from kubestudy.api.study import Resource
+from kubestudy.api.algorithm import Resource
 
 
 class HyperbandSettings(Settings):

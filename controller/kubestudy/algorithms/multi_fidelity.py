@@ -9,8 +9,9 @@ from typing import ClassVar
 from kubestudy.algorithms.base import Observed, SearchAlgorithm, Settings
 from kubestudy.algorithms.rungs import Bracket
 from kubestudy.algorithms.space import SearchSpace
+from kubestudy.api.algorithm import Resource
+from kubestudy.api.objectives import Objective
 from kubestudy.api.parameters import Assignment
-from kubestudy.api.study import Objective, Resource
 
 
 class MultiFidelity(SearchAlgorithm):

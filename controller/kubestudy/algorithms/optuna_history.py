@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from kubestudy.algorithms.base import Observed
 from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.objectives import Direction, Objective
 from kubestudy.api.parameters import Assignment, Value
-from kubestudy.api.study import Direction, Objective
 
 if TYPE_CHECKING:
     import optuna

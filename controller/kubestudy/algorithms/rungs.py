@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from kubestudy.api.study import Resource
+from kubestudy.api.algorithm import Resource
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pydantic import Field, StrictStr
 from kubestudy.api.base import ApiModel, Transition
 from kubestudy.api.meta import ApiVersion, Condition, ConditionStatus, ObjectMeta, Time
 from kubestudy.api.parameters import MAX_PARAMETERS, JsonNumber, Value
-from kubestudy.api.study import ATOMIC, MetricValue, list_map
+from kubestudy.api.schema import ATOMIC, list_map
+from kubestudy.api.study_status import MetricValue
 
 MAX_METRICS = 64
 MAX_POINTS = 100

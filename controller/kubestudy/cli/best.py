@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import click
 
 from kubestudy.api import manifests
-from kubestudy.api.study import BestTrial, Direction, Study
+from kubestudy.api.objectives import Direction
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import BestTrial
 from kubestudy.cli.errors import NotFound
 from kubestudy.cli.outcomes import front_rows, over_seeds
 from kubestudy.cli.tables import bold, columns, echo

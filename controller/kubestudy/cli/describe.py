@@ -12,13 +12,9 @@ from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.meta import Condition
 from kubestudy.api.parameters import Parameter
-from kubestudy.api.study import (
-    CrossValidation,
-    FoldExecution,
-    MetricValue,
-    Study,
-    StudySpec,
-)
+from kubestudy.api.repeats import CrossValidation, FoldExecution
+from kubestudy.api.study import Study, StudySpec
+from kubestudy.api.study_status import MetricValue
 from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import (
     aims,

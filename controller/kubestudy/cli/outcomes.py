@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kubestudy.api.study import BestTrial, Confirm, MetricConstraint, MetricValue, Study
+from kubestudy.api.objectives import MetricConstraint
+from kubestudy.api.repeats import Confirm
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import BestTrial, MetricValue
 from kubestudy.api.trial import Trial
 from kubestudy.cli.tables import NONE, number, short
 from kubestudy.core.ranking import ranks

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from kubestudy.api.meta import condition
 from kubestudy.api.parameters import Assignment, Parameter, Value
-from kubestudy.api.study import Study, TrialCounts
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import TrialCounts
 from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
 from kubestudy.cli.outcomes import (
     aims,

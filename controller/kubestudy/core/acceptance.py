@@ -12,12 +12,9 @@ from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.algorithms.rungs import brackets
-from kubestudy.api.study import (
-    MAX_TRIALS,
-    SourceType,
-    Study,
-    StudySpec,
-)
+from kubestudy.api.budget import MAX_TRIALS
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import Study, StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
 from kubestudy.core.inheritance_acceptance import inheritance_problems

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from kubestudy.api.study import Direction, StudySpec
+from kubestudy.api.objectives import Direction
+from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import MAX_CURVE, MAX_POINTS, CurvePoint
 from kubestudy.core.facts import Reported, RunReport
 

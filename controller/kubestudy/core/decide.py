@@ -12,7 +12,8 @@ from datetime import datetime
 
 from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
-from kubestudy.api.study import Study, StudyStatus
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import StudyStatus
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.accounts import gpus_of
 from kubestudy.core.confirming import (

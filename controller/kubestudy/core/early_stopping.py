@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import MetricValue, Strategy, StudySpec
+from kubestudy.api.objectives import Strategy
+from kubestudy.api.study import StudySpec
+from kubestudy.api.study_status import MetricValue
 from kubestudy.api.trial import STOPPED, SUCCEEDED, TrialStatus
 from kubestudy.core.confirming import searching
 from kubestudy.core.trials import Progress, conclude, stop

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kubestudy.api.durations import parse_duration
 from kubestudy.api.meta import condition
-from kubestudy.api.study import Study, TrialCounts, parse_duration
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import TrialCounts
 from kubestudy.api.trial import FAILED, SUCCEEDED
 from kubestudy.core.failures import USER_ERRORS
 from kubestudy.core.ranking import is_feasible

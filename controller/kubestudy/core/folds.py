@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from kubestudy.api.study import Direction, Discard, StudySpec
+from kubestudy.api.objectives import Direction
+from kubestudy.api.repeats import Discard
+from kubestudy.api.study import StudySpec
 from kubestudy.core.ranking import leaders
 from kubestudy.core.trials import Progress
 

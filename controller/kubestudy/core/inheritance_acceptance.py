@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubestudy.algorithms.generations import Generations
-from kubestudy.api.study import MAX_TRIALS, StudySpec
+from kubestudy.api.budget import MAX_TRIALS
+from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kubestudy.api.study import SourceType, Study, StudyStatus
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.core.facts import RunFacts, RunKey, RunReport
 from kubestudy.core.pod_security import NOTHING, Allowed

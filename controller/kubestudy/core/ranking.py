@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
-from kubestudy.api.study import Direction, StudySpec
+from kubestudy.api.objectives import Direction
+from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import SUCCEEDED, TrialStatus
 from kubestudy.core.pareto import Point, front, hypervolume
 

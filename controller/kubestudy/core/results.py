@@ -6,16 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kubestudy.api.study import (
-    MAX_FRONT,
-    BestTrial,
-    Direction,
-    Hypervolume,
-    MetricConstraint,
-    MetricValue,
-    StudySpec,
-    StudyStatus,
-)
+from kubestudy.api.objectives import Direction, MetricConstraint
+from kubestudy.api.study import StudySpec
+from kubestudy.api.study_status import MAX_FRONT, BestTrial, Hypervolume, MetricValue, StudyStatus
 from kubestudy.api.trial import SUCCEEDED
 from kubestudy.core.confirming import confirmed, number_of_seeds, searching
 from kubestudy.core.pareto import Point, hypervolume, spread

@@ -18,7 +18,8 @@ from datetime import datetime
 
 from kubestudy.algorithms.base import SearchAlgorithm
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
-from kubestudy.api.study import Direction, Objective, StudySpec
+from kubestudy.api.objectives import Direction, Objective
+from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import Trial
 from kubestudy.core.trials import Progress, pause, stop
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from kubestudy.api.study import Direction, MetricValue, Objective, Strategy, StudySpec
+from kubestudy.api.objectives import Direction, Objective, Strategy
+from kubestudy.api.study import StudySpec
+from kubestudy.api.study_status import MetricValue
 from kubestudy.api.trial import (
     FAILED,
     PAUSED,

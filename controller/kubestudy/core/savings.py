@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubestudy.api.study import Resource
+from kubestudy.api.algorithm import Resource
 from kubestudy.api.trial import SUCCEEDED
 from kubestudy.core.trials import Progress
 

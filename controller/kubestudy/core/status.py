@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from kubestudy.api.study import (
-    MAX_TRIALS,
-    Confirm,
-    GpuSeconds,
-    Study,
-    StudyStatus,
-    TrialCounts,
-)
+from kubestudy.api.budget import MAX_TRIALS
+from kubestudy.api.repeats import Confirm
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import GpuSeconds, StudyStatus, TrialCounts
 from kubestudy.api.trial import FAILED, PAUSED, RUNNING, STOPPED, SUCCEEDED
 from kubestudy.core.conditions import said
 from kubestudy.core.confirming import confirming, searching

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import Study, StudyStatus
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.validation import FieldError
 from kubestudy.core.conditions import said
 from kubestudy.core.plan import Event, Plan

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kubestudy.api.meta import condition
-from kubestudy.api.study import MetricValue, StudySpec
+from kubestudy.api.study import StudySpec
+from kubestudy.api.study_status import MetricValue
 from kubestudy.api.trial import (
     FAILED,
     MAX_METRICS,

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kubestudy.api.meta import condition
+from kubestudy.api.objectives import Direction
 from kubestudy.api.parameters import Parameter, Scale, Value
-from kubestudy.api.study import Direction, Study
+from kubestudy.api.study import Study
 from kubestudy.api.trial import FAILED, PENDING, STOPPED, SUCCEEDED, Trial, TrialStatus
 from kubestudy.core.ranking import violations
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kubestudy.api.study import SourceType, Study
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.accounts import gpus_of
 from kubestudy.core.decide import decide

@@ -31,7 +31,8 @@ from typing import Any
 
 from kubestudy.api import manifests
 from kubestudy.api.meta import rfc3339
-from kubestudy.api.study import Study, StudyStatus
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.api.validation import FieldError, InvalidObject, parse_study
 from kubestudy.core.plan import Event

@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from kubestudy.api.base import API_VERSION, GROUP
-from kubestudy.api.study import Study, StudyStatus
+from kubestudy.api.study import Study
+from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial
 from kubestudy.core.plan import (
     Action,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
-from kubestudy.api.study import SourceType, Study
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import Study
 from kubestudy.api.trial import PENDING, RUNNING, Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.decide import decide

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from kubestudy.api.study import SourceType, StudySpec
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import StudySpec
 from kubestudy.core.facts import RunReport
 from kubestudy.runtime.client import Object
 from kubestudy.sources.preference import preferred

@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from kubestudy.api.study import LogFormat, StudySpec
+from kubestudy.api.metrics_source import LogFormat
+from kubestudy.api.study import StudySpec
 from kubestudy.core.facts import Observation
 from kubestudy.core.metric_regex import MetricRegex
 from kubestudy.sources.json_text import fold_number, is_name, json_object, number

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubestudy.api.study import SourceType, StudySpec
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import StudySpec
 from kubestudy.core.facts import Observation
 from kubestudy.core.promql import BoundQuery, bind
 from kubestudy.sources.json_text import is_name

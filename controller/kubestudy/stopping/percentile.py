@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from kubestudy.api.study import Direction
+from kubestudy.api.objectives import Direction
 from kubestudy.stopping.base import Course, Number, PeriodicSettings, StoppingRule
 
 

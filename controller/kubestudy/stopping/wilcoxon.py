@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from kubestudy.api.study import Direction, StudySpec
+from kubestudy.api.objectives import Direction
+from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError
 from kubestudy.stopping.base import Course, Number, Settings, StoppingRule
 from kubestudy.stopping.signed_rank import p_value

@@ -11,6 +11,7 @@ from typing import Any
 
 from kubestudy import __version__
 from kubestudy.algorithms.rungs import levels
+from kubestudy.api.algorithm import Resource
 from kubestudy.api.base import (
     ANNOTATION_PUSHED,
     API_VERSION,
@@ -21,16 +22,13 @@ from kubestudy.api.base import (
     LABEL_TRIAL,
     MANAGER,
 )
+from kubestudy.api.durations import parse_duration
+from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.parameters import Parameter, Value
-from kubestudy.api.study import (
-    CrossValidation,
-    Resource,
-    SourceType,
-    Study,
-    TrialTemplate,
-    parse_duration,
-)
+from kubestudy.api.repeats import CrossValidation
+from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
+from kubestudy.api.trial_template import TrialTemplate
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubestudy.api.study import SourceType, StudySpec
+from kubestudy.api.metrics_source import SourceType
+from kubestudy.api.study import StudySpec
 
 METRICS_PORT = 9464
 
