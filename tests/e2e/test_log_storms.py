@@ -26,7 +26,7 @@ from tests.support.waiting import until
 from tests.testcluster import Cluster
 
 REPORTS = 5000
-TRIALS, AT_ONCE, SECONDS, RESTARTS = (200, 100, 60, 4) if thorough() else (6, 6, 20, 1)
+TRIALS, AT_ONCE, SECONDS, RESTARTS = (200, 40, 50, 3) if thorough() else (6, 6, 20, 1)
 
 pytestmark = pytest.mark.timeout(1500 if thorough() else 240, func_only=True)
 

@@ -2,7 +2,9 @@
 
 The protocol is client-go's: the holder renews, others wait until a lease has not moved for its
 duration by their own clock (so that clocks need not agree), and a holder that cannot renew in
-time stops before the others begin. Released on a graceful stop.
+time writes nothing more before the others begin. It has lost the lease once another one holds it;
+while the API server is away nobody can, and what the holder has read of logs meanwhile may be had
+no more. Released on a graceful stop.
 """
 
 from __future__ import annotations
@@ -79,19 +81,20 @@ class Leadership:
     def _keep(self) -> None:
         while not self._stopping.wait(RETRY):
             try:
-                if self._try():
-                    continue
-                break  # somebody else holds it
+                if not self._try(ours=True):
+                    break
             except ApiError as error:
                 log.warning("the lease was not renewed: %s", error)
-            if not self.holds():
-                break
         if not self._stopping.is_set():
             log.error("leadership is lost")
             self.lost.set()
 
-    def _try(self) -> bool:
-        """Takes or renews the lease; False while somebody else has it."""
+    def _try(self, ours: bool = False) -> bool:
+        """Takes or renews the lease; False while somebody else has it.
+
+        Args:
+            ours: Whether it was ours before, and is to be renewed only if nobody else led since.
+        """
         try:
             lease = self._client.get(LEASES, self._namespace, self._name)
         except ApiError as error:
@@ -104,7 +107,7 @@ class Leadership:
             self._seen = (holder, spec.get("renewTime"))
             self._moved = time.monotonic()
         self._duration = spec.get("leaseDurationSeconds") or DURATION
-        if holder not in ("", self._identity) and self._expires_in() > 0:
+        if holder != self._identity and (ours or (holder and self._expires_in() > 0)):
             return False
         return self._write(lease)
 

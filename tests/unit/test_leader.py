@@ -1,0 +1,83 @@
+"""A leader whom nobody can replace, since the API server is away, goes on afterwards."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kubestudy.runtime import leader
+from kubestudy.runtime.client import ApiError, Object, Resource
+from kubestudy.runtime.leader import Leadership
+from tests.support.waiting import until
+
+
+class Leases:
+    """An API server with one lease, which may be away."""
+
+    def __init__(self) -> None:
+        self.lease: Object | None = None
+        self.away = False
+
+    def get(self, _: Resource, __: str, name: str) -> Object:
+        self._answer()
+        if self.lease is None:
+            raise ApiError(404, "NotFound", name)
+        return copy.deepcopy(self.lease)
+
+    def create(self, _: Resource, body: Object) -> Object:
+        self._answer()
+        self.lease = body
+        return body
+
+    def replace(self, _: Resource, __: str, ___: str, body: Object) -> Object:
+        self._answer()
+        self.lease = body
+        return body
+
+    def _answer(self) -> None:
+        if self.away:
+            raise ApiError(0, "Unreachable", "away")
+
+
+@pytest.fixture
+def leases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Leases]:
+    monkeypatch.setattr(leader, "RETRY", 0.02)
+    monkeypatch.setattr(leader, "RENEW_DEADLINE", 0.2)
+    yield Leases()
+
+
+def lead(leases: Leases) -> Leadership:
+    one = Leadership(leases, "system", "lease", "one")  # type: ignore[arg-type]
+    assert one.acquire(threading.Event())
+    return one
+
+
+def test_a_leader_writes_nothing_while_it_cannot_renew_and_goes_on_when_it_can(
+    leases: Leases,
+) -> None:
+    one = lead(leases)
+    assert one.holds()
+    leases.away = True
+    until(one.holds, lambda held: not held, what="it may not write", timeout=5)
+    time.sleep(0.2)
+    assert not one.lost.is_set()
+    leases.away = False
+    until(one.holds, what="it may write again", timeout=5)
+    assert not one.lost.is_set()
+    one.release()
+
+
+@pytest.mark.parametrize("holder", ["another", ""], ids=["led by another", "let go by another"])
+def test_a_leader_that_was_replaced_meanwhile_has_lost(leases: Leases, holder: str) -> None:
+    one = lead(leases)
+    leases.away = True
+    until(one.holds, lambda held: not held, what="it may not write", timeout=5)
+    assert leases.lease is not None
+    leases.lease["spec"]["holderIdentity"] = holder
+    leases.away = False
+    until(one.lost.is_set, what="it has lost", timeout=5)
+    assert not one.holds()
