@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 STORE_EVERY = 15.0
 """Seconds between two writes of one run, but for its last."""
+AGAIN = 2.0
+"""Seconds until a write is tried again: well within ``LATE`` of what reads it (``pushed.py``)."""
 POSTS_PER_SECOND, POSTS_AT_ONCE = 1.0, 10
 """Of one run. The callback posts every five seconds, and once more at both ends of a training."""
 LOOKUPS_PER_SECOND, LOOKUPS_AT_ONCE = 20.0, 100
@@ -135,7 +137,7 @@ class PushInbox:
             self._store(key, run)
         except ApiError as error:
             log.warning("what %s/%s pushed is not stored yet: %s", *key, error)
-            self._later.add(key, 1.0)
+            self._later.add(key, AGAIN)
             return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.OK
 
@@ -208,16 +210,15 @@ class PushInbox:
             try:
                 if run is not None:
                     self._store(key, run)
-                self._later.succeeded(key)
             except ApiError as error:
                 if error.status in (403, 404, 422):
                     log.warning("what %s/%s pushed is never stored: %s", *key, error)
                     self._runs.pop(key, None)
                 else:
-                    self._later.failed(key, 1.0)
+                    self._later.add(key, AGAIN)
             except Exception:
                 log.exception("storing what %s/%s pushed failed", *key)
-                self._later.failed(key, 1.0)
+                self._later.add(key, AGAIN)
             finally:
                 self._later.done(key)
 
