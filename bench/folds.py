@@ -24,9 +24,10 @@ from kubestudy.api.trial import Trial
 from kubestudy.api.validation import parse_study
 from kubestudy.core.acceptance import algorithm_for
 from kubestudy.core.decide import decide
-from kubestudy.core.facts import Observation, RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import CreateTrial, Snapshot, StartRun, StopRun, WriteTrialStatus
+from kubestudy.core.reports import Observation, RunReport
 
 CACHE = Path.home() / ".cache" / "kubestudy" / "bench"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -43,7 +43,8 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial, TrialSpec
 from kubestudy.core.facts import RunKey
 from kubestudy.runtime.client import JOBS, STUDIES, KubeClient
-from kubestudy.workloads.job import JobSettings, build
+from kubestudy.workloads.job import build
+from kubestudy.workloads.pod_template import JobSettings
 
 WAYS = ("kubestudy", "bare loop", "indexed job")
 GOALS = {

@@ -15,7 +15,7 @@ from bench.search.simulator import Run
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.decide import decide
-from kubestudy.core.facts import Observation, RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import (
     CreateTrial,
@@ -25,6 +25,7 @@ from kubestudy.core.plan import (
     StopRun,
     WriteTrialStatus,
 )
+from kubestudy.core.reports import Observation, RunReport
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = timedelta(minutes=1)

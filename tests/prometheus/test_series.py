@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kubestudy.core.facts import RunReport
+from kubestudy.core.reports import RunReport
 from kubestudy.runtime.cache import Cache
 from kubestudy.runtime.client import Object
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings

@@ -9,8 +9,9 @@ from kubestudy.api.meta import Condition
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import parse_study
-from kubestudy.core.facts import MetricTrack, Observation, RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.plan import Snapshot
+from kubestudy.core.reports import MetricTrack, Observation, RunReport
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STUDY_UID = "study-uid"

@@ -20,7 +20,6 @@ from kubestudy.api.meta import condition, is_true, rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.decide import decide
-from kubestudy.core.facts import RunReport
 from kubestudy.core.plan import (
     CreateTrial,
     Plan,
@@ -30,6 +29,7 @@ from kubestudy.core.plan import (
     SuspendRun,
     WriteTrialStatus,
 )
+from kubestudy.core.reports import RunReport
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.workloads import job as jobs_of
 from kubestudy.workloads.pod import LOST_AFTER, moment, pod_ended

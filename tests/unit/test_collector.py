@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubestudy.core.facts import RunReport
+from kubestudy.core.reports import RunReport
 from kubestudy.runtime.cache import Cache
 from kubestudy.runtime.collector import Collector
 from kubestudy.runtime.pod_log import LONGEST, Cursor, PodLog

@@ -10,8 +10,8 @@ import pytest
 from kubestudy.api.study import Study
 from kubestudy.core.acceptance import problems
 from kubestudy.core.facts import RunKey
-from kubestudy.workloads.job import JobSettings
 from kubestudy.workloads.job import build as job_of
+from kubestudy.workloads.pod_template import JobSettings
 from tests.unit import build
 from tests.unit.machine import Machine
 

@@ -15,9 +15,10 @@ from kubestudy.api.trial import MAX_METRICS, Trial
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide
 from kubestudy.core.ending import spent_budget
-from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport, RunState
+from kubestudy.core.facts import RunState
 from kubestudy.core.failures import Remedy, judge
 from kubestudy.core.plan import CreateTrial, StartRun, StopRun, WriteTrialStatus
+from kubestudy.core.reports import LastWord, MetricTrack, Observation, RunReport
 from kubestudy.core.trials import follow
 from tests.unit.build import at, facts, report, run, snapshot, study, trial
 from tests.unit.fake_cluster import stored

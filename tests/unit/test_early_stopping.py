@@ -13,8 +13,9 @@ from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.core.courses import course
 from kubestudy.core.decide import decide
 from kubestudy.core.early_stopping import end_early, saved_by_early_stopping, where_stopped
-from kubestudy.core.facts import Observation, RunKey, RunReport, RunState
+from kubestudy.core.facts import RunKey, RunState
 from kubestudy.core.plan import CreateTrial, Plan, StopRun, WriteTrialStatus
+from kubestudy.core.reports import Observation, RunReport
 from kubestudy.core.trials import Progress
 from tests.unit.build import at, facts, run, snapshot, study, trial
 

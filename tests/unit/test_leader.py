@@ -22,6 +22,9 @@ class Leases:
         self.lease: Object | None = None
         self.away = False
 
+    def hasty(self, _: object) -> Leases:
+        return self
+
     def get(self, _: Resource, __: str, name: str) -> Object:
         self._answer()
         if self.lease is None:

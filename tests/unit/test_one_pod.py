@@ -12,7 +12,7 @@ from kubestudy.api.meta import ConditionStatus
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.acceptance import problems
-from kubestudy.core.facts import Observation
+from kubestudy.core.reports import Observation
 from kubestudy.sources.log_lines import LineReader
 from tests.unit import build
 from tests.unit.fake_cluster import FakeCluster, Object, variables

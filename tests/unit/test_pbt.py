@@ -18,7 +18,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import TrialSpec
 from kubestudy.core.acceptance import problems
 from kubestudy.core.facts import RunKey
-from kubestudy.workloads.job import environment
+from kubestudy.workloads.told import environment
 from tests.unit import build
 from tests.unit.machine import Machine
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubestudy.core.facts import MetricTrack, Observation, RunReport
+from kubestudy.core.reports import MetricTrack, Observation, RunReport
 from kubestudy.sources.preference import preferred
 from kubestudy.sources.prometheus import SeriesReader, query_of
 from tests.unit.build import study

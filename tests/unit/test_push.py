@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubestudy.core.facts import Observation, RunKey, RunReport
+from kubestudy.core.facts import RunKey
 from kubestudy.core.pushed import Pushed
+from kubestudy.core.reports import Observation, RunReport
 from kubestudy.sources.preference import preferred
 from kubestudy.sources.push import Post, read_post, take
-from kubestudy.workloads.job import JobSettings, build
+from kubestudy.workloads.job import build
+from kubestudy.workloads.pod_template import JobSettings
 from kubestudy.workloads.pushing import PushSettings, token_of
 from tests.unit.build import study, trial
 

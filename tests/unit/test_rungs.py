@@ -20,9 +20,10 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.acceptance import problems
 from kubestudy.core.decide import decide
-from kubestudy.core.facts import Observation, RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import CreateTrial, StartRun, StopRun, WriteTrialStatus
+from kubestudy.core.reports import Observation, RunReport
 from tests.unit import build
 
 SPACE = [{"name": "x", "min": 0, "max": 1}]
@@ -337,8 +338,8 @@ def test_bohb_learns_from_rungs() -> None:
 
 
 def test_the_trial_is_told_the_whole_resource() -> None:
-    from kubestudy.workloads.job import JobSettings
     from kubestudy.workloads.job import build as job
+    from kubestudy.workloads.pod_template import JobSettings
 
     of = study()
     trial = Trial.model_validate(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
 from kubestudy.core.acceptance import problems
-from kubestudy.core.facts import LastWord, MetricTrack, Observation, RunReport
+from kubestudy.core.reports import LastWord, MetricTrack, Observation, RunReport
 from kubestudy.sources import log_lines
 from kubestudy.sources.log_lines import MAX_LINE, LineReader
 from kubestudy.sources.termination import last_word

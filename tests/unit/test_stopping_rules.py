@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kubestudy.api.trial import TrialStatus
 from kubestudy.core.courses import course
-from kubestudy.core.facts import Observation, RunReport
+from kubestudy.core.reports import Observation, RunReport
 from kubestudy.stopping import available, signed_rank
 from kubestudy.stopping.base import Course
 from kubestudy.stopping.percentile import quantile

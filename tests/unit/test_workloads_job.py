@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from kubestudy.api.parameters import Parameter
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunKey, RunState
-from kubestudy.workloads.job import JobSettings, build, observe, observe_without_job
+from kubestudy.workloads.job import build, observe, observe_without_job
 from kubestudy.workloads.pod import LOST_AFTER, STUCK_AFTER, termination_message
+from kubestudy.workloads.pod_template import JobSettings
 from tests.unit.build import at, study, trial
 
 KEY = RunKey("demo-0", attempt=2)

@@ -179,7 +179,7 @@ def controller(
     from kubestudy.runtime.main import identity, run_controller
     from kubestudy.runtime.prometheus import PrometheusSettings
     from kubestudy.runtime.push_server import PushServerSettings
-    from kubestudy.workloads.job import DEFAULT_TRIAL_IMAGE, JobSettings
+    from kubestudy.workloads.pod_template import DEFAULT_TRIAL_IMAGE, JobSettings
     from kubestudy.workloads.pushing import PushSettings
 
     custom.allow(samplers)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from kubestudy.api.objectives import Direction
 from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import MAX_CURVE, MAX_POINTS, CurvePoint
-from kubestudy.core.facts import Reported, RunReport
+from kubestudy.core.reports import Reported, RunReport
 
 T = TypeVar("T")
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from kubestudy.core.facts import RunFacts, RunReport, RunState
+from kubestudy.core.facts import RunFacts, RunState
+from kubestudy.core.reports import RunReport
 
 # Exit codes of the trial contract (docs/trial-contract.md).
 EXIT_REASONS = {

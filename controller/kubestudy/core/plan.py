@@ -10,8 +10,9 @@ from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
-from kubestudy.core.facts import RunFacts, RunKey, RunReport
+from kubestudy.core.facts import RunFacts, RunKey
 from kubestudy.core.pod_security import NOTHING, Allowed
+from kubestudy.core.reports import RunReport
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from kubestudy.api.study import StudySpec
-from kubestudy.core.facts import RunReport
+from kubestudy.core.reports import RunReport
 
 
 @dataclass

@@ -22,9 +22,10 @@ from kubestudy.api.trial import (
     RungValue,
 )
 from kubestudy.core.accounts import carried
-from kubestudy.core.facts import MetricTrack, RunFacts, RunKey, RunReport, RunState
+from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.failures import Remedy, Verdict, bad, judge
 from kubestudy.core.names import job_name
+from kubestudy.core.reports import MetricTrack, RunReport
 from kubestudy.core.retries import not_before
 
 # A state that passes within this time is not worth a write.

@@ -28,10 +28,11 @@ from kubestudy.api.trial import (
 from kubestudy.core.accounts import carried
 from kubestudy.core.conditions import said
 from kubestudy.core.courses import course
-from kubestudy.core.facts import RunFacts, RunKey, RunReport
+from kubestudy.core.facts import RunFacts, RunKey
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 from kubestudy.core.ranking import is_feasible
+from kubestudy.core.reports import RunReport
 from kubestudy.core.retries import back_off, not_before, runs_again
 from kubestudy.core.runs import RunProgress, follow_run, recorded, with_values
 

@@ -14,8 +14,9 @@ from typing import Any
 from kubestudy.api.study import Study
 from kubestudy.core.accounts import gpus_of
 from kubestudy.local.machine import Machine
-from kubestudy.workloads.job import CHECKPOINTS, DEFAULT_TRIAL_IMAGE, OUTPUTS
 from kubestudy.workloads.pod import Manifest
+from kubestudy.workloads.pod_template import DEFAULT_TRIAL_IMAGE
+from kubestudy.workloads.told import CHECKPOINTS, OUTPUTS
 
 TRIAL_PROGRAM = "kubestudy-trial"
 

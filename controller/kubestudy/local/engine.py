@@ -28,7 +28,8 @@ from kubestudy.local.processes import Processes
 from kubestudy.local.reports import Reports
 from kubestudy.local.store import Store
 from kubestudy.local.waiting import Waiting
-from kubestudy.workloads.job import JobSettings, build
+from kubestudy.workloads.job import build
+from kubestudy.workloads.pod_template import JobSettings
 
 # Logs and processes of an earlier runner cannot call us, so they are looked at this often.
 LOOK_SECONDS = 0.1

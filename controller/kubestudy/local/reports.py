@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubestudy.api.study import StudySpec
-from kubestudy.core.facts import RunFacts, RunReport
+from kubestudy.core.facts import RunFacts
+from kubestudy.core.reports import RunReport
 from kubestudy.local.processes import Processes
 from kubestudy.local.store import Folder
 from kubestudy.sources.log_lines import MAX_LINE, LineReader

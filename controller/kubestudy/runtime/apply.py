@@ -36,7 +36,8 @@ from kubestudy.runtime.client import (
     Object,
     Resource,
 )
-from kubestudy.workloads.job import JobSettings, build
+from kubestudy.workloads.job import build
+from kubestudy.workloads.pod_template import JobSettings
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from kubestudy.api.base import LABEL_STUDY
 from kubestudy.api.study import Study
-from kubestudy.core.facts import RunReport
+from kubestudy.core.reports import RunReport
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import READ_TIMEOUT, SILENT, ApiError, KubeClient, Object
 from kubestudy.runtime.pod_log import PodLog

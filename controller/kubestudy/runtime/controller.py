@@ -41,8 +41,9 @@ from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
 from kubestudy.runtime.watch import Informer
-from kubestudy.workloads.job import JobSettings, observe, observe_without_job, run_key
+from kubestudy.workloads.job import observe, observe_without_job, run_key
 from kubestudy.workloads.pod import pod_ended
+from kubestudy.workloads.pod_template import JobSettings
 
 log = logging.getLogger(__name__)
 

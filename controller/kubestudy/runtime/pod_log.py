@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from kubestudy.core.facts import LastWord, RunReport
+from kubestudy.core.reports import LastWord, RunReport
 from kubestudy.runtime.cache import Key
 from kubestudy.sources.log_lines import LineReader
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from kubestudy.api.base import ANNOTATION_PUSHED, LABEL_RUN, LABEL_STUDY
-from kubestudy.core.facts import LastWord, RunReport
 from kubestudy.core.pushed import Pushed
+from kubestudy.core.reports import LastWord, RunReport
 from kubestudy.runtime.cache import Cache, Key, key_of
 from kubestudy.runtime.client import JOBS, KubeClient, Object
 from kubestudy.sources.termination import last_word

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import StudySpec
-from kubestudy.core.facts import RunReport
+from kubestudy.core.reports import RunReport
 from kubestudy.runtime.client import Object
 from kubestudy.sources.preference import preferred
 from kubestudy.sources.wanted import wanted

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from kubestudy.api.base import LABEL_STUDY
 from kubestudy.api.study import Study
-from kubestudy.core.facts import LastWord, RunReport
 from kubestudy.core.promql import BoundQuery, PromQLError
+from kubestudy.core.reports import LastWord, RunReport
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import Object
 from kubestudy.runtime.prometheus import Prometheus, PrometheusError

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kubestudy.api.metrics_source import LogFormat
 from kubestudy.api.study import StudySpec
-from kubestudy.core.facts import Observation
 from kubestudy.core.metric_regex import MetricRegex
+from kubestudy.core.reports import Observation
 from kubestudy.sources.json_text import fold_number, is_name, json_object, number
 from kubestudy.sources.wanted import is_told, wanted
 

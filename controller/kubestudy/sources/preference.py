@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence, Set
 
-from kubestudy.core.facts import RunReport
+from kubestudy.core.reports import RunReport
 
 
 def preferred(reports: Sequence[RunReport | None], owed: Set[str]) -> RunReport | None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import StudySpec
-from kubestudy.core.facts import Observation
 from kubestudy.core.promql import BoundQuery, bind
+from kubestudy.core.reports import Observation
 from kubestudy.sources.json_text import is_name
 from kubestudy.sources.wanted import is_told, wanted
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kubestudy.core.facts import MetricTrack, Observation
 from kubestudy.core.pushed import Pushed
+from kubestudy.core.reports import MetricTrack, Observation
 from kubestudy.sources.json_text import is_name, json_object, number, number_in
 from kubestudy.sources.wanted import is_told
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from kubestudy.core.facts import LastWord, MetricTrack
+from kubestudy.core.reports import LastWord, MetricTrack
 from kubestudy.sources.json_text import fold_number, is_name, json_object, number
 from kubestudy.sources.wanted import is_told
 
