@@ -11,6 +11,7 @@ import pytest
 
 from kubestudy.runtime import leader
 from kubestudy.runtime.client import ApiError, Object, Resource
+from kubestudy.runtime.clock import ServerClock
 from kubestudy.runtime.leader import Leadership
 from tests.support.waiting import until
 
@@ -21,6 +22,7 @@ class Leases:
     def __init__(self) -> None:
         self.lease: Object | None = None
         self.away = False
+        self.clock = ServerClock()
 
     def hasty(self, _: object) -> Leases:
         return self
