@@ -137,10 +137,10 @@ def test_a_leader_that_is_cut_off_writes_nothing_once_another_leads(
         namespace.wait_for_study("parted", lambda s: count(s, "succeeded"), "goes on")
         proxy.part(silently=True)
         standby.wait_for_log("leading as", timeout=20)
-        assert leader.wait_for_exit() == 1
-        leader.start()  # as a kubelet does
         time.sleep(45 if thorough() else 0)  # for so long it sees nothing
         proxy.heal()
+        assert leader.wait_for_exit(60) == 1
+        leader.start()  # as a kubelet does
         leader.wait_for_log("waiting for the leader")
         done = namespace.wait_for_end("parted", timeout=90)
     assert count(done, "succeeded") == len(namespace.jobs("parted")) == 6
