@@ -26,7 +26,7 @@ RUNGS = (
     "Ray ASHA",
     "Syne Tune ASHA",
     "Syne Tune ASHA, own points",
-    "Syne Tune BOHB",
+    "Syne Tune BOHB, own points",
 )
 HORIZONS = {8: 108.0, 32: 54.0}
 """Time of the budget in epochs, by the number of workers."""

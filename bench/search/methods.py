@@ -65,7 +65,7 @@ METHODS |= {
     "Ray ASHA": lambda p, seed, _, n: Ray(p, seed),
     "Syne Tune ASHA": lambda p, seed, _, n: SyneTune(p, seed, "ASHA"),
     "Syne Tune ASHA, own points": lambda p, seed, _, n: SyneTune(p, seed, "ASHA", own=True),
-    "Syne Tune BOHB": lambda p, seed, _, n: SyneTune(p, seed, "BOHB", own=True),
+    "Syne Tune BOHB, own points": lambda p, seed, _, n: SyneTune(p, seed, "BOHB", own=True),
 }
 
 
