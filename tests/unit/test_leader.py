@@ -25,9 +25,6 @@ class Leases:
         self.away = False
         self.clock = ServerClock()
 
-    def hasty(self, _: object) -> Leases:
-        return self
-
     def hasty(self, _: float) -> Leases:
         return self
 
