@@ -650,6 +650,18 @@ def test_a_pod_that_is_deleted_past_the_deadline_is_late_before_its_job_says_so(
     assert (facts.state, facts.reason) == (F, reason)
 
 
+@pytest.mark.parametrize(
+    ("asked", "code", "reason"),
+    [(39, 1, "Deleted"), (45, 1, "Deleted"), (46, 1, "Error"), (55, 143, "Deleted")],
+)
+def test_a_pod_that_its_kubelet_has_let_go_of_was_deleted_before(
+    asked: int, code: int, reason: str
+) -> None:
+    facts = observe(job(), [pod("Failed", terminated(code), deleted=True, made=asked)], NOW)
+    assert facts is not None
+    assert (facts.ended, facts.reason) == (at(40), reason)
+
+
 def of_no_job(*pods: dict[str, Any]) -> list[dict[str, Any]]:
     template = built()["spec"]["template"]["metadata"]
     for each in pods:

@@ -16,6 +16,13 @@ STUCK_AFTER = timedelta(minutes=5)
 LOST_AFTER = timedelta(seconds=20)
 """A pod that is there so long after its last moment is on a node that does not answer."""
 
+LET_GO_AFTER = timedelta(seconds=5)
+"""When the kubelet lets go of a deleted pod that has ended, which takes it so long, the API server
+writes the time of that over the one at which somebody deleted the pod."""
+
+_SIGNALLED = (75, 143)
+"""Exit codes of what SIGTERM ended."""
+
 _CANNOT_START = {
     "ImagePullBackOff": "ImagePullFailed",
     "ErrImagePull": "ImagePullFailed",
@@ -147,7 +154,9 @@ def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
         return _POD_REASONS.get(reason or "", "NotAdmitted")
     if asked := deletion_asked(pod):
         ended = moment(terminated.get("finishedAt"))
-        if ended is None or ended >= asked:
+        since = ended is None or ended >= asked - LET_GO_AFTER
+        let_go = not pod["metadata"].get("deletionGracePeriodSeconds")
+        if since or (let_go and terminated.get("exitCode") in _SIGNALLED):
             return "Deleted"
     return None
 
