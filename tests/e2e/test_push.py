@@ -12,6 +12,7 @@ from tests.e2e.conftest import INSTALL
 from tests.support import helm as chart
 from tests.support.kubectl import Namespace, condition, count
 from tests.support.studies import study
+from tests.support.waiting import until
 from tests.testcluster import Access, ControlPlane
 from tests.testcluster.certs import Authority
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.timeout(420, func_only=True)
 SYSTEM = ("-n", chart.NAMESPACE)
 ROLLED_OUT = (*SYSTEM, "rollout", "status", "deployment/kubestudy-controller", "--timeout=120s")
 SERVICE = "service/kubestudy-push"
+CONTROLLERS = "--selector=app.kubernetes.io/component=controller"
 
 # As transformers' KubeflowCallback posts, said again in a few lines.
 PROGRAM = """
@@ -63,6 +65,13 @@ def endpoint(
         # By its address: this cluster may have no DNS.
         apply("--set=push.tlsSecret=push", f"--set=push.url=https://{address}:8090")
         cluster.kubectl(*ROLLED_OUT)
+        # The one before leads until it has ended, and knows nothing of the certificate.
+        until(
+            lambda: cluster.kubectl(*SYSTEM, "get", "pods", CONTROLLERS, "-o=name").split(),
+            lambda names: len(names) == 1,
+            what="the controller before is gone",
+            timeout=60,
+        )
         yield
     finally:
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", INSTALL)
