@@ -103,7 +103,7 @@ def test_the_trial_image_is_its_program(tmp_path: Path, monkeypatch: pytest.Monk
     made = command(job(args=["--a=1"]), folder=tmp_path, inherited={})
     assert made.words == [sys.executable, "-m", "kubestudy_trial", "--a=1"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(CannotRunHere, match="pip install kubestudy-trial"):
+    with pytest.raises(CannotRunHere, match="install kubestudy's trial_image/"):
         command(job(), folder=tmp_path, inherited={})
     given = command(job(args=["x"]), folder=tmp_path, inherited={}, trial_command=["my", "trial"])
     assert given.words == ["my", "trial", "x"]

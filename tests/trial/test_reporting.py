@@ -187,7 +187,7 @@ def test_the_callback_says_what_it_needs(start) -> None:
         "from kubestudy_trial import KubestudyCallback"
     )
     _, err = start("-c", code).communicate(timeout=30)
-    assert "pip install 'kubestudy-trial[trainer]'" in err
+    assert "install kubestudy-trial with its extra [trainer]" in err
 
 
 def test_the_help_is_quick_and_needs_no_torch(start) -> None:

@@ -23,6 +23,6 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             "KubestudyCallback needs the Hugging Face Trainer: "
-            f"pip install 'kubestudy-trial[trainer]' ({error})"
+            f"install kubestudy-trial with its extra [trainer] ({error})"
         ) from error
     return KubestudyCallback

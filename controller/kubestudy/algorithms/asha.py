@@ -23,7 +23,7 @@ class ASHASettings(Settings):
     sampler: Literal["GP", "TPE", "Random"] = Field(
         default="GP",
         description="What suggests the points: GP, TPE or Random. In place of GP it is TPE with"
-        " conditional parameters and with several objectives.",
+        " conditional parameters.",
     )
 
 

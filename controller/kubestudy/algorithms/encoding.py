@@ -91,7 +91,7 @@ def needs_numpy(name: str) -> Iterator[FieldError]:
     """What to tell where numpy is missing, which comes with Optuna."""
     if importlib.util.find_spec("numpy") is None:
         yield FieldError(
-            "algorithm.type", f"{name} needs numpy here: pip install 'kubestudy[optuna]'"
+            "algorithm.type", f"{name} needs numpy here: install kubestudy with its extra [optuna]"
         )
 
 

@@ -58,7 +58,9 @@ class TPE(SearchAlgorithm):
         if importlib.util.find_spec("optuna") is not None:
             return []
         return [
-            FieldError("algorithm.type", "TPE needs Optuna here: pip install 'kubestudy[optuna]'")
+            FieldError(
+                "algorithm.type", "TPE needs Optuna here: install kubestudy with its extra [optuna]"
+            )
         ]
 
     def suggest(self, index: int, history: Sequence[Observed] = ()) -> Assignment:

@@ -28,7 +28,8 @@ class Resource(ApiModel):
         default=3,
         ge=2,
         le=100,
-        description="One trial in eta goes on from a rung to the next. PBT has no use for it.",
+        description="One trial in eta goes on from a rung to the next. max must be at least eta"
+        " times min, with PBT too, which has no other use for it.",
     )
     reported_as: str | None = Field(
         default=None,

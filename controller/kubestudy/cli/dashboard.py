@@ -57,7 +57,7 @@ def dashboard(
     """  # noqa: D301
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise CommandError(
-            "the dashboard is not installed here: pip install 'kubestudy[dashboard]'"
+            "the dashboard is not installed here: install kubestudy with its extra [dashboard]"
         )
     from kubestudy.dashboard.app import Dashboard, Unreadable
     from kubestudy.dashboard.server import make

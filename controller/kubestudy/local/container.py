@@ -113,8 +113,8 @@ def entry_point(image: str, trial_command: Sequence[str] | None) -> list[str]:
         return [sys.executable, "-m", "kubestudy_trial"]
     raise CannotRunHere(
         "spec.trial",
-        f"runs {TRIAL_PROGRAM}, which is not installed here: pip install kubestudy-trial, or say"
-        " where it is by --trial-command",
+        f"runs {TRIAL_PROGRAM}, which is not installed here: install kubestudy's trial_image/, or"
+        " say where it is by --trial-command",
     )
 
 
