@@ -37,6 +37,7 @@ def test_a_restart_of_the_api_server_and_a_slow_etcd_are_lived_through(
         time.sleep(SLOW)  # for so long each request to etcd takes half a second more
         way_to_etcd.delay = 0
         done = namespace.wait_for_end("lived", timeout=60)
+    print(namespace.kubectl("get", "trials"))
     assert count(done, "succeeded") == 12
     for resource in ("trials", "jobs"):
         names = created(control_plane.audit_log, namespace.name, resource)

@@ -184,3 +184,10 @@ def test_a_port_that_is_taken_is_told(address: str, shell: Shell) -> None:
     done = shell("dashboard", "--results", "results", f"--port={port}")
     assert done.code == 1
     assert f"port {port}" in done.err and "--port" in done.err
+
+
+def test_a_probe_reads_nothing() -> None:
+    def read() -> list[tuple[Study, tuple[()]]]:
+        raise AssertionError("nobody looks")
+
+    assert answer(Dashboard(read), "/healthz") == ("200 OK", "ok\n")

@@ -50,3 +50,26 @@ def test_what_a_new_list_lacks_may_outlive_it_too() -> None:
     wanted.clear()
     cache.sweep(GROUP)
     assert names(cache) == ["c"]
+
+
+def test_each_object_that_is_let_go_of_is_told_once() -> None:
+    wanted, told = {"a"}, list[str]()
+    cache: Cache[Object] = Cache(
+        lambda o: o, lambda _: GROUP, lambda o: o["metadata"]["name"] in wanted, told.append
+    )
+    for name in ("a", "b", "c"):
+        cache.put(obj(name, 1))
+        cache.put(obj(name, 2))  # it has changed
+    assert told == []
+    cache.remove(obj("b", 3))
+    cache.remove(obj("a", 4))
+    assert told == ["b"], "the other is of use for a while"
+    wanted.clear()
+    cache.sweep(GROUP)
+    cache.replace([], version=9)
+    assert told == ["b", "a", "c"]
+    successor = obj("c", 10)
+    cache.put(obj("d", 9))
+    successor["metadata"] |= {"name": "d"}
+    cache.put(successor)  # of the same name, and another one
+    assert told == ["b", "a", "c", "d"]

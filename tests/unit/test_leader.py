@@ -87,3 +87,29 @@ def test_a_leader_that_was_replaced_meanwhile_has_lost(leases: Leases, holder: s
     leases.away = False
     until(one.lost.is_set, what="it has lost", timeout=5)
     assert not one.holds()
+
+
+def test_a_leader_that_has_let_go_writes_nothing_more(leases: Leases) -> None:
+    one = lead(leases)
+    one.release()
+    assert leases.lease is not None
+    assert leases.lease["spec"]["holderIdentity"] == ""
+    assert not one.holds()
+
+
+def test_a_conflict_with_a_late_request_of_its_own_costs_no_leadership(leases: Leases) -> None:
+    one = lead(leases)
+    replace, conflicts = leases.replace, [3]
+
+    def late(resource: Resource, namespace: str, name: str, body: Object) -> Object:
+        if conflicts[0]:
+            conflicts[0] -= 1
+            raise ApiError(409, "Conflict", "the object has been modified")
+        return replace(resource, namespace, name, body)
+
+    leases.replace = late  # type: ignore[method-assign]
+    until(lambda: not conflicts[0], what="it was refused", timeout=5)
+    time.sleep(0.2)
+    assert not one.lost.is_set()
+    assert one.holds()
+    one.release()

@@ -43,6 +43,8 @@ class Dashboard:
 
     def __call__(self, environ: WSGIEnvironment, respond: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
+        if environ["PATH_INFO"] == "/healthz":
+            return _plain(respond, "200 OK", "ok")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             message = "This dashboard only shows. Studies are changed with kubectl or kubestudy."
             return _plain(respond, "405 Method Not Allowed", message)

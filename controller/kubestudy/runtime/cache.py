@@ -48,6 +48,7 @@ class Cache(Generic[T]):
         read: Makes the cached value of an object; it must not be changed afterwards.
         group: Names the group of an object, such as its Study; None for none.
         outlives: Whether a value is still of use when its object is gone; see `sweep`.
+        dropped: Told the UID of each object that is let go of. It must not call the cache.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Cache(Generic[T]):
         read: Callable[[Object], T],
         group: Callable[[Object], Hashable | None],
         outlives: Callable[[T], bool] = lambda _: False,
+        dropped: Callable[[str], object] = lambda _: None,
     ):
         self._read, self._group, self._outlives = read, group, outlives
+        self._dropped = dropped
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry[T]] = {}
         self._groups: dict[Hashable, dict[Key, T]] = defaultdict(dict)
@@ -140,7 +143,10 @@ class Cache(Generic[T]):
         return changed
 
     def _set(self, key: Key, version: int, uid: str, obj: Object) -> Hashable:
-        self._drop(key)
+        known = self._entries.get(key)
+        if known is not None and known.uid != uid:
+            self._dropped(known.uid)
+        self._take_out(key)
         obj["metadata"].pop("managedFields", None)
         group = self._group(obj)
         try:
@@ -158,9 +164,11 @@ class Cache(Generic[T]):
         if entry is not None and self._outlives(entry.value):
             self._left.add(key)
         else:
-            self._drop(key)
+            if entry is not None:
+                self._dropped(entry.uid)
+            self._take_out(key)
 
-    def _drop(self, key: Key) -> None:
+    def _take_out(self, key: Key) -> None:
         self._left.discard(key)
         entry = self._entries.pop(key, None)
         if entry is not None:

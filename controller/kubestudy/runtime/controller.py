@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -88,7 +89,10 @@ class Controller:
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
         self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
         self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
-        self.pods: Cache[Object] = Cache(lambda o: o, _annotated_key, outlives=self._unjudged)
+        self._gone: deque[str] = deque()
+        self.pods: Cache[Object] = Cache(
+            lambda o: o, _annotated_key, outlives=self._unjudged, dropped=self._gone.append
+        )
         self.reports = Reports(self._sources())
         self._applier = Applier(
             client, self.studies, self.trials, self.jobs, settings.jobs, settings.identity
@@ -146,6 +150,7 @@ class Controller:
             Seconds after which to look again; None where only news should lead to that.
         """
         self.pods.sweep(key)
+        self._forget_gone()
         study = self.studies.get(key)
         if study is None:
             self._applier.forget("/".join(key))
@@ -328,6 +333,11 @@ class Controller:
                 self._client, self.jobs, self.pods, wanted_from(SourceType.PUSH), self.queue.add
             )
         return sources
+
+    def _forget_gone(self) -> None:
+        with contextlib.suppress(IndexError):  # none is left, or another worker was faster
+            while True:
+                self.reports.forget(self._gone.popleft())
 
     def _forget_stored(self, key: Key) -> None:
         for pod in self.pods.group(key):

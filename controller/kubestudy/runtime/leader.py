@@ -65,16 +65,18 @@ class Leadership:
 
     def holds(self) -> bool:
         """Whether nobody else can lead yet: one who was frozen learns it here, before it writes."""
-        return time.monotonic() - self._renewed < RENEW_DEADLINE
+        renewed = time.monotonic() - self._renewed < RENEW_DEADLINE
+        return renewed and not self._stopping.is_set()
 
     def release(self) -> None:
         """Lets a waiting controller take over at once."""
         self._stopping.set()
+        client = self._client.hasty(1)
         try:
-            lease = self._client.get(LEASES, self._namespace, self._name)
+            lease = client.get(LEASES, self._namespace, self._name)
             if lease["spec"].get("holderIdentity") == self._identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                self._client.replace(LEASES, self._namespace, self._name, lease)
+                client.replace(LEASES, self._namespace, self._name, lease)
         except ApiError as error:
             log.warning("the lease was not released: %s", error)
 
@@ -100,7 +102,7 @@ class Leadership:
         except ApiError as error:
             if error.status != 404:
                 raise
-            return self._write(None)
+            return self._write(None, ours)
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if (holder, spec.get("renewTime")) != self._seen:
@@ -109,13 +111,13 @@ class Leadership:
         self._duration = spec.get("leaseDurationSeconds") or DURATION
         if holder != self._identity and (ours or (holder and self._expires_in() > 0)):
             return False
-        return self._write(lease)
+        return self._write(lease, ours)
 
     def _expires_in(self) -> float:
         """Seconds until the lease that was seen last runs out, if it does not move."""
         return self._moved + self._duration - time.monotonic()
 
-    def _write(self, lease: Object | None) -> bool:
+    def _write(self, lease: Object | None, ours: bool) -> bool:
         began = time.monotonic()
         now = self._client.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = dict((lease or {}).get("spec") or {})
@@ -140,7 +142,9 @@ class Leadership:
             else:
                 self._client.replace(LEASES, self._namespace, self._name, lease | {"spec": spec})
         except ApiError as error:
-            if error.reason in ("Conflict", "AlreadyExists"):
+            # What was ours may have been changed by a request of ours whose answer was lost: who
+            # holds it is seen when it is read again.
+            if error.reason in ("Conflict", "AlreadyExists") and not ours:
                 return False
             raise
         # From before the request: how long its answer took, the others did not wait.

@@ -55,7 +55,8 @@ class Obstacles:
             log.info("why Jobs in %s have no pods is not known: %s", namespace, error)
             return {}
         events.sort(key=lambda e: int(e["metadata"]["resourceVersion"]))
-        return {e["regarding"]["uid"]: _worded(e["note"]) for e in events}
+        told = ((e["regarding"].get("uid"), e.get("note") or "") for e in events)
+        return {uid: _worded(note) for uid, note in told if uid}
 
 
 def _worded(note: str) -> Obstacle:

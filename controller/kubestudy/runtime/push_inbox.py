@@ -35,6 +35,8 @@ POSTS_PER_SECOND, POSTS_AT_ONCE = 1.0, 10
 """Of one run. The callback posts every five seconds, and once more at both ends of a training."""
 LOOKUPS_PER_SECOND, LOOKUPS_AT_ONCE = 20.0, 100
 """Jobs that the API server is asked for, since anybody may ask by a wrong token."""
+GOODBYE = 2.0
+"""Seconds in which what is held is stored when this process ends."""
 HELD = 100
 """Posts of one run that wait to be stored; of more, the newest."""
 KNOWN = 4096
@@ -94,13 +96,21 @@ class PushInbox:
         threading.Thread(target=self._work, name="pushes", daemon=True).start()
 
     def stop(self) -> None:
-        """Stores what waits, if it can be done at once, and ends."""
+        """Stores what waits, as far as it can be done at once, and ends."""
         self._later.close()
-        for key, run in list(self._runs.items()):
+        self._client = self._client.hasty(GOODBYE / 2)
+        until = time.monotonic() + GOODBYE
+        for key, run in [(k, r) for k, r in self._runs.items() if r.posts]:
+            left = until - time.monotonic()
             try:
+                if left < 0 or not run.storing.acquire(timeout=left):
+                    raise ApiError(0, "Timeout", "there is no time left")
+                run.storing.release()
                 self._store(key, run)
             except ApiError as error:
                 log.warning("what %s/%s pushed is not stored: %s", *key, error)
+                if error.status == 0:
+                    break
 
     def take(self, key: Key, pod: str, token: str, body: bytes) -> HTTPStatus:
         """Takes one post.
@@ -152,11 +162,18 @@ class PushInbox:
                 known = self._runs.get(key)
                 if known is not None and known.token == run.token:
                     run = known
+                if key not in self._runs and len(self._runs) >= KNOWN:
+                    self._make_room()
                 self._runs[key] = run
                 self._runs.move_to_end(key)
-                if len(self._runs) > KNOWN:
-                    del self._runs[next(k for k, r in self._runs.items() if not r.posts)]
         return run
+
+    def _make_room(self) -> None:
+        """Forgets the run that has posted nothing for longest; none that still holds a post."""
+        oldest = next((k for k, r in self._runs.items() if not r.posts), None)
+        if oldest is None:
+            raise ApiError(429, "TooManyRequests", "too many runs wait to be stored")
+        del self._runs[oldest]
 
     def _look_up(self, key: Key, token: str) -> _Run | None:
         if not self._lookups.allows():

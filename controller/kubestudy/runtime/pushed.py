@@ -10,12 +10,14 @@ from kubestudy.api.base import ANNOTATION_PUSHED, LABEL_RUN, LABEL_STUDY
 from kubestudy.core.pushed import Pushed
 from kubestudy.core.reports import LastWord, RunReport
 from kubestudy.runtime.cache import Cache, Key, key_of
-from kubestudy.runtime.client import JOBS, KubeClient, Object
+from kubestudy.runtime.client import JOBS, ApiError, KubeClient, Object
+from kubestudy.runtime.push_inbox import STORE_EVERY
 from kubestudy.sources.termination import last_word
 from kubestudy.workloads.pod import main_container, pod_ended, termination_message
 
-LATE = 10.0
-"""How long a last post is waited for that should have come before the end, in seconds."""
+LATE = STORE_EVERY + 5
+"""How long a last post is waited for that should have come before the end, in seconds: longer than
+the endpoint may hold one that it has taken."""
 
 
 class PushedReports:
@@ -41,6 +43,7 @@ class PushedReports:
         self._client, self._jobs, self._pods = client, jobs, pods
         self._wanted, self._news = wanted, news
         self._keys: dict[str, Key] = {}
+        self._seen: dict[str, Pushed] = {}
         self._ended: dict[str, float] = {}
         self._closed: dict[str, RunReport] = {}
 
@@ -52,7 +55,7 @@ class PushedReports:
 
     def pod_changed(self, pod: Object) -> None:
         """Takes note of a pod."""
-        if self._wanted(pod):
+        if self._wanted(pod) and self._pods.get(key_of(pod)) is not None:
             self._keys[pod["metadata"]["uid"]] = key_of(pod)
 
     def report(self, pod_uid: str) -> RunReport | None:
@@ -69,13 +72,25 @@ class PushedReports:
         key = (pod["metadata"]["namespace"], pod["metadata"]["labels"][LABEL_RUN])
         if not pod_ended(pod):
             pushed = _pushed(self._jobs.get(key), pod_uid)
-            return pushed.report if pushed else None
-        return self._last(pod, _pushed(self._client.get(JOBS, *key), pod_uid))
+            if pushed is None:
+                return None
+            self._seen[pod_uid] = pushed
+            return pushed.report
+        return self._last(pod, _pushed(self._job(key), pod_uid) or self._seen.get(pod_uid))
 
     def forget(self, pod_uid: str) -> None:
         """Lets go of what a pod has pushed: it is stored now."""
-        for known in (self._keys, self._ended, self._closed):
+        for known in (self._keys, self._seen, self._ended, self._closed):
             known.pop(pod_uid, None)
+
+    def _job(self, key: Key) -> Object | None:
+        """A Job as it is now; None where it is gone, as one that somebody has deleted."""
+        try:
+            return self._client.get(JOBS, *key)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
 
     def _last(self, pod: Object, pushed: Pushed | None) -> RunReport:
         """What a pod that has ended has pushed, complete once nothing more can come."""
