@@ -295,3 +295,23 @@ def test_the_gpus_are_counted_once() -> None:
     world.end(pod, 0)
     (run,) = (world.trial().status and world.trial().status.runs) or ()
     assert run.gpu_seconds == 2 * 35
+
+
+def test_a_trial_that_is_suspended_after_its_last_fold_is_not_trained_again() -> None:
+    world = World(in_one_pod(budget={"maxTrials": 1}))
+    pod = world.begin()
+    for fold, value in enumerate(VALUES):
+        world.say(pod, fold, value, final=True)
+    world.edit(lambda spec: spec.update(suspend=True))
+    for _ in range(3):
+        world.reconcile()
+        world.tick()
+    assert folds_of(world.trial()) == dict(enumerate(VALUES))
+    assert world.trial().state == "Succeeded"
+    world.edit(lambda spec: spec.update(suspend=False))
+    for _ in range(3):
+        world.reconcile()
+        world.tick()
+    assert world.study.ended
+    status = world.trial().status
+    assert status is not None and len(status.runs or ()) == 1

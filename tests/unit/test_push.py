@@ -187,7 +187,8 @@ def test_a_text_that_says_nothing_is_none(text: str | None) -> None:
 def test_another_pod_of_the_run_begins_anew() -> None:
     pushed, _ = after(post(100, eval_accuracy=0.5), spec=RUNGS)
     assert pushed.by(POD) is pushed
-    assert pushed.by("another") == Pushed(RunReport.empty(RUNGS), pushed.resource, "another")
+    new = Pushed(RunReport.empty(RUNGS), pushed.resource, "another", before=[POD])
+    assert pushed.by("another") == new
 
 
 # Preferring.

@@ -11,7 +11,8 @@ import pytest
 
 from kubestudy.api.base import ANNOTATION_PUSHED, LABEL_RUN
 from kubestudy.api.study import Study
-from kubestudy.core.facts import RunKey
+from kubestudy.core.facts import RunKey, RunState
+from kubestudy.core.failures import Remedy, judge
 from kubestudy.core.pushed import Pushed
 from kubestudy.runtime import push_inbox, pushed
 from kubestudy.runtime.cache import Cache, Key
@@ -124,14 +125,16 @@ def test_what_was_pushed_outlives_a_job_that_was_deleted(
     assert ended.metrics["accuracy"].latest == 0.5
 
 
-def test_where_nothing_was_pushed_a_deleted_job_is_no_trouble(
+def test_where_a_deleted_job_took_all_with_it_that_is_no_fault_of_the_trial(
     reader: tuple[PushedReports, Cache[Object], Cache[Object], Jobs],
 ) -> None:
     reports, _, pods, _ = reader
     pods.put(pod(ended=True, version=1))
     reports.pod_changed(pod(ended=True, version=1))
     ended = reports.report("pod")
-    assert ended is not None and ended.complete and not ended.metrics
+    assert ended is not None and ended.complete
+    facts = build.facts(state=RunState.SUCCEEDED)
+    assert judge(facts, ended, ["accuracy"]).remedy == Remedy.RETRY
 
 
 def test_a_pod_that_is_gone_is_not_remembered(
@@ -177,3 +180,21 @@ def test_a_run_whose_post_is_held_is_not_forgotten_for_another(
     assert posted(inbox, 2) == HTTPStatus.SERVICE_UNAVAILABLE
     held = {name for (_, name), run in inbox._runs.items() if run.posts}
     assert held == {"demo-0-0-0-0", "demo-1-0-0-0"} == {name for _, name in inbox._runs}
+
+
+def test_late_posts_of_a_pod_do_not_undo_those_of_its_successor() -> None:
+    told = Pushed.nothing(of_study().spec)
+    for uid, value in (("old", b"0.5"), ("new", b"0.9")):
+        told = told.by(uid)
+        post = read_post(POST.replace(b"0.5", value))
+        assert post is not None and take(told, post)
+    kept = job()
+    kept["metadata"]["annotations"][ANNOTATION_PUSHED] = told.text()
+    client: Any = Jobs(kept)
+    late = PushInbox(client)
+    key = ("team", "demo-0-0-0-0")
+    assert late.take(key, "old", TOKEN, POST.replace(b"0.5", b"0.6")) == HTTPStatus.OK
+    assert client.stored == 0
+    assert not late._runs[key].posts
+    assert late.take(key, "new", TOKEN, POST.replace(b"0.5", b"0.95")) == HTTPStatus.OK
+    assert client.stored == 1

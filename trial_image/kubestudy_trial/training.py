@@ -73,7 +73,8 @@ def train(argv: Sequence[str]) -> None:
                     own[part.resource] = part.until  # Nothing is left to train.
             settings = _training_arguments(own, folder, is_kept, torch.cuda.is_available())
             set_seed(settings.seed)
-            trainer = (Heir if environment.inherit_from is not None else Trainer)(
+            inherits = checkpoint is None and environment.inherit_from is not None
+            trainer = (Heir if inherits else Trainer)(
                 model=model.load_model(options, config, changed),
                 args=settings,
                 train_dataset=data.tokenize(corpus.train, tokenizer, length),
@@ -84,7 +85,7 @@ def train(argv: Sequence[str]) -> None:
             )
             trainer.remove_callback(PrinterCallback)  # Its dictionaries are what we report as JSON.
             with contextlib.ExitStack() as during_training:
-                if checkpoint is None and environment.inherit_from is not None:
+                if inherits:
                     checkpoint = during_training.enter_context(inherited(trainer, environment))
                 resume_from = str(checkpoint.path) if checkpoint else None
                 _run(trainer, resume_from or wanted.get("resume_from_checkpoint"), fold)

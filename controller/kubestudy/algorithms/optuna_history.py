@@ -28,9 +28,6 @@ KEPT_STUDIES = 64
 MOST_CATEGORIES = 6
 """A list of more numbers than this is an ordered axis."""
 
-NO_TRIAL = Observed(-1, {}, failed=True)
-"""Stands where an Optuna study has a trial and the history has none."""
-
 
 def seed_of_suggestion(seed: int, index: int) -> int:
     """The seed of the sampler that makes one suggestion; Optuna takes 32 bits."""

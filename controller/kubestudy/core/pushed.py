@@ -7,12 +7,14 @@ that either may be killed, and each replica may answer.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
 from kubestudy.api.study import StudySpec
 from kubestudy.core.reports import RunReport
+
+MOST_BEFORE = 16
 
 
 @dataclass
@@ -25,12 +27,15 @@ class Pushed:
             is spent, None where there is none.
         pod: UID of that pod; empty before any has posted.
         final: Whether its last post was the one at the end of a training.
+        before: UIDs of the pods before it, as of a Study that was suspended: what is late of them
+            counts no more.
     """
 
     report: RunReport
     resource: str | None = None
     pod: str = ""
     final: bool = False
+    before: list[str] = field(default_factory=list)
 
     @classmethod
     def nothing(cls, spec: StudySpec) -> Pushed:
@@ -43,7 +48,9 @@ class Pushed:
         if pod == self.pod:
             return self
         old = self.report
-        return Pushed(RunReport(old.curve_metric, old.owed, levels=old.levels), self.resource, pod)
+        report = RunReport(old.curve_metric, old.owed, levels=old.levels)
+        before = [*self.before, self.pod][-MOST_BEFORE:] if self.pod else []
+        return Pushed(report, self.resource, pod, before=before)
 
     def text(self) -> str:
         """The same as text."""

@@ -94,6 +94,10 @@ class Reported:
     mean: float
     count: int
 
+    def __deepcopy__(self, memo: object) -> Reported:
+        """Itself, since it never changes: reports are copied at each decision, with all of it."""
+        return self
+
 
 @dataclass
 class RunReport:

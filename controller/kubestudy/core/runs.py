@@ -149,6 +149,9 @@ def follow_run(
     progress.report = reports.get(facts.pod_uid or "")
     reached = _reached(progress, levels, spec.objective)
     progress.rungs |= {r.resource: float(r.value) for r in reached}
+    if facts.suspended and spec.one_pod and last is not None and not folds_left(stored, spec):
+        _close(progress, facts, Verdict("Completed"), last, gpus, now)  # nothing is left to train
+        return progress
     if not facts.ended_by_itself:
         _keep_up(progress, facts, last, gpus, now, at_once=bool(reached))
         _keep_rungs(progress, reached)

@@ -197,6 +197,8 @@ class PushInbox:
                     posts = list(run.posts)
                 pushed, news = copy.deepcopy(run.pushed), False
                 for pod, post in posts:
+                    if pod in pushed.before:
+                        continue
                     pushed = pushed.by(pod)
                     news = take(pushed, post) or news
                 if news and not self._write(key, run, pushed):

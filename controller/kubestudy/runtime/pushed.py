@@ -76,7 +76,12 @@ class PushedReports:
                 return None
             self._seen[pod_uid] = pushed
             return pushed.report
-        return self._last(pod, _pushed(self._job(key), pod_uid) or self._seen.get(pod_uid))
+        job = self._job(key)
+        pushed = _pushed(job, pod_uid) or self._seen.get(pod_uid)
+        if pushed is None and job is None:
+            problem = "its Job was deleted, and what it had pushed with it"
+            return RunReport(complete=True, problem=problem)
+        return self._last(pod, pushed)
 
     def forget(self, pod_uid: str) -> None:
         """Lets go of what a pod has pushed: it is stored now."""
