@@ -215,16 +215,17 @@ class Controller:
         return found
 
     def _run(self, job: Object, pods: list[Object], now: datetime) -> RunFacts | None:
-        """What is seen of a run; before its pod counts as gone, the API server is asked.
+        """What is seen of a run; where its Job is ahead of its pod, the API server is asked.
 
-        Jobs and pods come by watches of their own, and that of the pods may be behind.
+        Jobs and pods come by watches of their own, and that of the pods may be behind: the pod of a
+        Job that has ended may not have been seen to end, to start, or at all.
         """
         facts = observe(job, pods, now)
         if facts is not None and lacks_pod(facts, now):
             self.queue.add(_annotated_key(job), ASK_EVERY)
             reason, message = self._obstacles.of(job) or (None, "")
             return replace(facts, reason=reason, message=message)
-        if facts is None or not facts.ended_by_itself or facts.pod_uid is not None:
+        if facts is None or not facts.ended_by_itself or any(map(pod_ended, pods)):
             return facts
         namespace = job["metadata"]["namespace"]
         trial = self.trials.get((namespace, facts.key.trial))
