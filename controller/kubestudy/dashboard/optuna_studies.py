@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kubestudy.api.meta import condition
+from kubestudy.api.meta import Condition, condition
 from kubestudy.api.objectives import Direction
 from kubestudy.api.parameters import Parameter, Scale, Value
 from kubestudy.api.study import Study
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
 
-def add_study(storage: BaseStorage, name: str, study: Study, trials: Sequence[Trial]) -> int:
+def add_study(storage: BaseStorage, name: str, study: Study, trials: Sequence[Trial]) -> None:
     """Writes a Study into an Optuna storage.
 
     Args:
@@ -30,9 +30,6 @@ def add_study(storage: BaseStorage, name: str, study: Study, trials: Sequence[Tr
         name: What the study is called there.
         study: The Study.
         trials: Its trials, sorted by index; their numbers are their places.
-
-    Returns:
-        The study's id in the storage.
     """
     import optuna
 
@@ -52,7 +49,6 @@ def add_study(storage: BaseStorage, name: str, study: Study, trials: Sequence[Tr
         made.set_user_attr(key, value)
     for trial in trials:
         made.add_trial(_frozen(study, trial))
-    return storage.get_study_id_from_name(name)
 
 
 def _attributes(study: Study) -> Iterator[tuple[str, str]]:
@@ -64,7 +60,7 @@ def _attributes(study: Study) -> Iterator[tuple[str, str]]:
     for type_ in ("Failed", "Complete", "Progressing", "Accepted"):
         said = condition(status.conditions if status else None, type_)
         if said is not None and (said.status == "True" or type_ == "Accepted"):
-            yield "state", f"{said.reason}: {said.message}" if said.message else said.reason
+            yield "state", _worded(said)
             break
     if status is not None and status.best is not None:
         yield "best trial", status.best.trial
@@ -143,7 +139,7 @@ def _details(trial: Trial, status: TrialStatus) -> Iterator[tuple[str, Value]]:
     yield "trial", trial.metadata.name
     said = condition(status.conditions, status.state)
     if said is not None and said.reason != status.state:
-        yield "reason", f"{said.reason}: {said.message}" if said.message else said.reason
+        yield "reason", _worded(said)
     for run in status.runs or ():
         yield f"run {run.job}", run.reason or run.outcome
     for value in status.objectives or ():
@@ -154,6 +150,10 @@ def _details(trial: Trial, status: TrialStatus) -> Iterator[tuple[str, Value]]:
     yield "GPU-seconds", sum(r.gpu_seconds for r in status.runs or ())
     if trial.spec.confirms is not None:
         yield "confirms", trial.spec.confirms
+
+
+def _worded(said: Condition) -> str:
+    return f"{said.reason}: {said.message}" if said.message else said.reason
 
 
 def names_of(studies: Sequence[Study]) -> list[str]:

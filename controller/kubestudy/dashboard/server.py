@@ -23,7 +23,7 @@ class _Handler(WSGIRequestHandler):
     timeout = 30  # of a browser that opens a connection and says nothing
 
     def log_message(self, format: str, *args: object) -> None:
-        """Each page polls; only with --verbose logging is that worth a line."""
+        """Each page polls, which is worth no line."""
         log.debug(format, *args)
 
 
