@@ -264,22 +264,23 @@ def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
     esac
     echo accuracy=0.5
     """
-    limits = {"resources": {"limits": {"memory": "32Mi"}}, "timeout": "12s"}
-    place.apply(study("bad", {"rate": [1, 2, 3]}, trial=program(0, script, **limits)))
+    limit = {"limits": {"memory": "32Mi"}}
+    place.apply(study("greedy", {"rate": [1, 3]}, trial=program(0, script, resources=limit)))
+    place.apply(study("late", {"rate": [2]}, trial=program(0, script, timeout="12s")))
     never = study("queued", {"rate": [1]}, trial=program(0, gpus=GPUS + 1, timeout="5s"))
     place.apply(never)
-    done = place.wait_for_end("bad", timeout=90)
-    assert reasons(place, "bad") == [["OutOfMemory"], ["DeadlineExceeded"], ["Completed"]]
-    assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (3, 1, 2)
-    greedy, late, _ = place.trials("bad")
-    assert condition(greedy, "Failed")["message"] == (
+    done = place.wait_for_end("greedy", timeout=90)
+    assert reasons(place, "greedy") == [["OutOfMemory"], ["Completed"]]
+    assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (2, 1, 1)
+    assert condition(place.trials("greedy")[0], "Failed")["message"] == (
         "the container used more memory than its limit of 32Mi"
     )
-    assert condition(late, "Failed")["reason"] == "DeadlineExceeded"
-    assert place.active_pods("bad") == []
-    place.wait_for_end("queued")
-    assert reasons(place, "queued") == [["DeadlineExceeded"]]
-    assert count(place.study("queued"), "failed") == 1
+    for name in ("late", "queued"):
+        done = place.wait_for_end(name, timeout=90)
+        assert reasons(place, name) == [["DeadlineExceeded"]]
+        assert condition(place.trials(name)[0], "Failed")["reason"] == "DeadlineExceeded"
+        assert place.active_pods(name) == []
+        assert count(done, "failed") == 1
 
 
 @pytest.fixture
