@@ -66,6 +66,7 @@ class Fault:
         delay: Seconds before it is forwarded.
         status: Answered with this status instead of being forwarded; 0 to forward it.
         reason: Kubernetes' word for that status.
+        answer: Answered with this text instead of being forwarded; None to forward it.
         cut: The connection ends without an answer, and the request is not forwarded.
         lose: It is forwarded, and the connection ends before the answer.
         then: Called where the connection would end, before it does.
@@ -74,6 +75,7 @@ class Fault:
     delay: float = 0.0
     status: int = 0
     reason: str = ""
+    answer: bytes | None = None
     cut: bool = False
     lose: bool = False
     then: Callable[[], object] | None = None
@@ -260,7 +262,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault.status:
             self.faults.failing(call)
-            self._answer(fault)
+            self._refuse(fault)
+            return
+        if fault.answer is not None:
+            self._answer(200, "text/plain", fault.answer)
             return
         upstream = self.upstream()
         try:
@@ -295,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
         self.wfile.write(b"0\r\n\r\n")
 
-    def _answer(self, fault: Fault) -> None:
+    def _refuse(self, fault: Fault) -> None:
         status = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -304,9 +309,11 @@ class _Handler(BaseHTTPRequestHandler):
             "message": f"{fault.reason} (injected)",
             "code": fault.status,
         }
-        body = json.dumps(status).encode()
-        self.send_response(fault.status)
-        self.send_header("Content-Type", "application/json")
+        self._answer(fault.status, "application/json", json.dumps(status).encode())
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

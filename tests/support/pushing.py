@@ -94,7 +94,7 @@ class PushingKubelet(Kubelet):
         """Does what the kubelet does with fields, references and the downward volume."""
         (container,) = pod["spec"]["containers"]
         files = {}
-        for volume in pod["spec"]["volumes"]:
+        for volume in pod["spec"].get("volumes", ()):
             for item in volume.get("downwardAPI", {}).get("items", ()):
                 file = self._folder / pod["metadata"]["uid"] / item["path"]
                 file.parent.mkdir(exist_ok=True)

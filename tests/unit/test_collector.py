@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kubestudy.core.reports import RunReport
 from kubestudy.runtime.cache import Cache
 from kubestudy.runtime.collector import Collector
+from kubestudy.runtime.kept_logs import LogKeeper
 from kubestudy.runtime.pod_log import LONGEST, Cursor, PodLog
 from kubestudy.sources.log_lines import LineReader
 from tests.unit.build import study
@@ -128,8 +129,9 @@ def test_what_a_log_holds_when_it_is_opened_is_news_at_once(follow: float | None
     told: list[tuple[str, str]] = []
     client: Any = Logs()
     pods: Cache[Any] = Cache(lambda pod: pod, lambda _: None)
+    keeper = LogKeeper(client, Cache(lambda job: job, lambda _: None), pods, lambda _: True)
     collector = Collector(
-        client, lambda _: study(), pods, lambda _: True, lambda key, _: told.append(key)
+        client, lambda _: study(), pods, lambda _: True, lambda key, _: told.append(key), keeper
     )
     pod = {"metadata": {"namespace": "team", "name": "p"}, "spec": {"containers": [{"name": "t"}]}}
     collector._read(pod, pod_log(), follow=follow)

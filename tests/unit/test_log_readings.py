@@ -12,6 +12,7 @@ from kubestudy.runtime import collector
 from kubestudy.runtime.cache import Cache
 from kubestudy.runtime.client import SILENT, ApiError, Batch, Object, batches
 from kubestudy.runtime.collector import Collector
+from kubestudy.runtime.kept_logs import LogKeeper
 from tests.support.waiting import until
 from tests.unit.build import study
 
@@ -55,12 +56,14 @@ class Pods:
     def __init__(self, logs: Logs) -> None:
         self.cache: Cache[Object] = Cache(lambda o: o, lambda o: ("team", "demo"))
         self.version = 0
+        client: Any = logs
         self.collector = Collector(
-            logs,  # type: ignore[arg-type]
+            client,
             lambda _: study(),
             self.cache,
             lambda _: True,
             lambda *_: None,
+            LogKeeper(client, Cache(lambda o: o, lambda _: None), self.cache, lambda _: True),
         )
 
     def tell(self, name: str, state: str) -> None:

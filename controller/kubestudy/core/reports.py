@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -13,6 +14,8 @@ from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
 
 _ROUNDING = 1e-6
 """An epoch's number is a quotient of steps, and may miss a whole number by a little."""
+_MOST = 2**53
+_LONGEST_NAME = 128
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,30 @@ class RunReport:
             for fold, report in self.folds.items()
             if (report.complete or fold != self.fold) and self.owed <= report.metrics.keys()
         }
+
+    def fits(self, empty: RunReport) -> bool:
+        """Whether it can have grown out of an empty report, though people may have edited it."""
+        if (self.curve_metric, self.owed) != (empty.curve_metric, empty.owed):
+            return False
+        if (self.levels, self.fold_count) != (empty.levels, empty.fold_count):
+            return False
+        tracks = [*self.metrics.values(), *self.rungs.values()]
+        points = [*self.curve, *([self.newest] if self.newest else [])]
+        numbers = [n for t in tracks for n in (t.latest, t.min, t.max, t.step or 0.0)]
+        numbers += [n for p in points for n in (p.step, p.value, p.min, p.max, p.mean)]
+        counts = [self._stride, *(t.count for t in tracks), *(p.count for p in points)]
+        of_fold = RunReport(self.curve_metric, self.owed)
+        return (
+            all(map(math.isfinite, numbers))
+            and all(0 < n < _MOST for n in counts)
+            and all(0 < len(name) <= _LONGEST_NAME for name in self.metrics)
+            and (self.newest is None) == (not self.curve)
+            and len(self.curve) <= min(self._seen, MAX_POINTS)
+            and abs(self._sum) <= self._seen * Fraction(sys.float_info.max)
+            and self.rungs.keys() <= set(self.levels)
+            and self.folds.keys() <= set(range(self.fold_count))
+            and all(report.fits(of_fold) for report in self.folds.values())
+        )
 
     def add(self, observation: Observation) -> None:
         """Takes one report; one that was taken before (by its number) is not counted again."""

@@ -7,7 +7,8 @@ stream loses nothing and counts nothing twice.
 
 The kubelet gives out the newest file of a log only. What was written to an older one is had by a
 follow that was open at the time, and by nothing else: so a follow begins early, is opened anew
-within a second where it broke, and is not trusted where it is silent from its beginning on.
+within a second where it broke, and is not trusted where it is silent from its beginning on. And
+what a long log has said is kept over a restart (`kept_logs`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from kubestudy.api.study import Study
 from kubestudy.core.reports import RunReport
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import READ_TIMEOUT, SILENT, ApiError, KubeClient, Object
+from kubestudy.runtime.kept_logs import LogKeeper
 from kubestudy.runtime.pod_log import PodLog
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.sources.log_lines import LineReader
@@ -63,6 +65,7 @@ class Collector:
         pods: The trials' pods, by key.
         wanted: Whether a pod's trial still waits for what it reports.
         news: Told the Study's key when something was reported, or read to its end.
+        keeper: Keeps what long logs have said over a restart.
     """
 
     def __init__(
@@ -72,9 +75,10 @@ class Collector:
         pods: Cache[Object],
         wanted: Callable[[Object], bool],
         news: Callable[[Key, float], None],
+        keeper: LogKeeper,
     ):
         self._client, self._study_of, self._pods = client, study_of, pods
-        self._wanted, self._news = wanted, news
+        self._wanted, self._news, self._keeper = wanted, news, keeper
         self._logs: dict[str, PodLog] = {}
         self._lock = threading.Lock()
         self._running: WorkQueue[Key] = WorkQueue()
@@ -93,11 +97,13 @@ class Collector:
         for size, queue, task in crews:
             for _ in range(size):
                 threading.Thread(target=self._work, args=(queue, task), daemon=True).start()
+        self._keeper.start(self._logs)
 
     def stop(self) -> None:
         """Ends; streams that are open end with the process."""
         self._running.close()
         self._ended.close()
+        self._keeper.stop()
 
     def pod_changed(self, pod: Object) -> None:
         """Takes note of a pod: a new one is followed after a while, one that ended is read."""
@@ -149,6 +155,8 @@ class Collector:
         if study is None:
             return None
         new = PodLog(key, LineReader(study.spec), RunReport.empty(study.spec), FIRST_SILENCE)
+        if (kept := self._keeper.find(pod, study.spec)) is not None:
+            new.report, new.cursor, new.kept = kept.report, kept.cursor, kept.cursor.size
         with self._lock:
             return self._logs.setdefault(uid, new)
 

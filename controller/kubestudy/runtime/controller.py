@@ -35,6 +35,7 @@ from kubestudy.runtime.client import (
     Object,
 )
 from kubestudy.runtime.collector import Collector
+from kubestudy.runtime.kept_logs import LogKeeper
 from kubestudy.runtime.obstacles import ASK_EVERY, Obstacles
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
 from kubestudy.runtime.pushed import PushedReports
@@ -296,8 +297,12 @@ class Controller:
 
     def _unjudged(self, pod: Object) -> bool:
         """Whether a pod has ended, and what became of its run is not stored yet."""
+        return pod_ended(pod) and self._unstored(pod)
+
+    def _unstored(self, pod: Object) -> bool:
+        """Whether what becomes of a pod's run is not stored yet."""
         run = run_key(pod)
-        if run is None or not pod_ended(pod) or not self._wanted(pod):
+        if run is None or not self._wanted(pod):
             return False
         trial = self.trials.get((pod["metadata"]["namespace"], run.trial))
         stored = (trial.status.runs if trial and trial.status else None) or ()
@@ -316,7 +321,12 @@ class Controller:
         logs = wanted_from(SourceType.LOGS)
         sources: dict[SourceType, Source] = {
             SourceType.LOGS: Collector(
-                self._client, self._valid_study, self.pods, logs, self.queue.add
+                self._client,
+                self._valid_study,
+                self.pods,
+                logs,
+                self.queue.add,
+                LogKeeper(self._client, self.jobs, self.pods, self._unstored),
             )
         }
         if self._settings.prometheus is not None:

@@ -30,16 +30,23 @@ _TIMESTAMP = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)", re.ASCII
 )
 _SECOND = 10**9
+_END_OF_TIME = 253_402_300_800 * _SECOND  # the year 10,000
 
 
 @dataclass
 class Cursor:
-    """How far a log has been read: the newest moment, and how many lines had it."""
+    """How far a log has been read: the newest moment, how many lines had it, and bytes in all."""
 
     newest: int = -1
     lines: int = 0
+    size: int = 0
     _seen_to: int = -1
     _replayed: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether it can have come about by lines."""
+        return -1 <= self.newest < _END_OF_TIME
 
     def reopen(self) -> str | None:
         """Begins another reading; returns what to ask for as ``sinceTime``, None for all."""
@@ -76,6 +83,9 @@ class PodLog:
         reading: Held by whoever reads the log.
         patience: For how long a follow may be silent before it is opened anew.
         tries: How often its end could not be read.
+        news: Whether something was reported that is not kept over a restart.
+        kept: Up to which of its bytes it is kept.
+        keep_after: The moment before which it is not kept again, by the monotonic clock.
     """
 
     study: Key
@@ -85,6 +95,9 @@ class PodLog:
     cursor: Cursor = field(default_factory=Cursor)
     reading: threading.Lock = field(default_factory=threading.Lock)
     tries: int = 0
+    news: bool = False
+    kept: int = 0
+    keep_after: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, lines: Iterable[bytes]) -> tuple[int, int]:
@@ -96,18 +109,26 @@ class PodLog:
                 if not self.cursor.passes(timestamp):
                     continue
                 new += 1
+                self.cursor.size += len(line)
                 if len(text) > LONGEST:
                     continue
                 observation = self.reader.read(text.decode("utf-8", "replace"))
                 if observation is not None:
                     self.report.add(observation)
                     reports += 1
+            self.news |= reports > 0
         return new, reports
 
     def snapshot(self) -> RunReport:
         """What has been reported so far, as a copy."""
         with self._lock:
             return copy.deepcopy(self.report)
+
+    def so_far(self) -> tuple[Cursor, RunReport]:
+        """Up to where it has been read, and what was reported up to there, as copies."""
+        with self._lock:
+            cursor = Cursor(self.cursor.newest, self.cursor.lines, self.cursor.size)
+            return cursor, copy.deepcopy(self.report)
 
     def close(self, word: LastWord | None, problem: str | None) -> None:
         """All of the log has been read that can be.
