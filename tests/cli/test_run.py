@@ -322,10 +322,12 @@ def test_a_study_that_no_longer_improves_ends(shell: Shell) -> None:
     assert len(folder(shell).trials()) == 4
 
 
-def test_a_run_beyond_its_time_fails(shell: Shell) -> None:
-    done = shell("run", shell.write(one("sleep 30", trial__timeout="1s")))
+@pytest.mark.parametrize("script", ["sleep 30", "trap 'exit 0' TERM; sleep 30 & wait"])
+def test_a_run_beyond_its_time_fails(shell: Shell, script: str) -> None:
+    done = shell("run", shell.write(one(f"echo accuracy=0.5; {script}", trial__timeout="1s")))
     assert done.code == 1
     assert "DeadlineExceeded" in done.out
+    assert "it was not done after 1 s" in done.out
 
 
 def test_a_suspended_study_waits_and_goes_on(shell: Shell) -> None:

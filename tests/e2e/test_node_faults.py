@@ -161,6 +161,11 @@ def messages(place: Namespace, trial: str) -> list[str]:
     return sorted(event["message"] for event in found["items"])
 
 
+def seconds_between(earlier: str, later: str) -> float:
+    """From one time to another, as Kubernetes writes them."""
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
 def seconds_to_replace(pods: Recorder, trial: Object, attempt: int) -> float:
     """From what was seen of the end of an attempt to the making of the pod that follows it."""
     ended = trial["status"]["runs"][attempt]["completionTime"]
@@ -173,7 +178,7 @@ def seconds_to_replace(pods: Recorder, trial: Object, attempt: int) -> float:
         for pod in pods.made.values()
         if wanted.items() <= pod["metadata"]["annotations"].items()
     ]
-    return (datetime.fromisoformat(made) - datetime.fromisoformat(ended)).total_seconds()
+    return seconds_between(ended, made)
 
 
 def test_what_people_and_drains_take_away_is_replaced(
@@ -255,32 +260,40 @@ def test_the_scheduler_preempts_and_the_next_but_one_waits_longer(
 
 
 def test_out_of_memory_and_out_of_time_fail_the_trial_at_once(
-    place: Namespace, volume: str
+    place: Namespace, volume: str, tmp_path: Path
 ) -> None:
     script = """
+    mkdir -p "$KUBESTUDY_CHECKPOINT_DIR" && cd "$KUBESTUDY_CHECKPOINT_DIR" || exit 69
+    save() { sleep 2; echo 0 1 > steps; exit 75; }
     case "$1" in
       --rate=1) exec tail /dev/zero ;;
-      --rate=2) trap 'exit 75' TERM; while true; do sleep 0.3 & wait $!; done ;;
+      --rate=2) trap save TERM; while true; do sleep 0.3 & wait $!; done ;;
     esac
     echo accuracy=0.5
     """
     limit = {"limits": {"memory": "32Mi"}}
     place.apply(study("greedy", {"rate": [1, 3]}, trial=program(0, script, resources=limit)))
-    place.apply(study("late", {"rate": [2]}, trial=program(0, script, timeout="12s")))
     never = study("queued", {"rate": [1]}, trial=program(0, gpus=GPUS + 1, timeout="5s"))
     place.apply(never)
+    place.apply(study("late", {"rate": [2]}, trial=program(0, script, timeout="12s")))
     done = place.wait_for_end("greedy", timeout=90)
     assert reasons(place, "greedy") == [["OutOfMemory"], ["Completed"]]
     assert (count(done, "created"), count(done, "succeeded"), count(done, "failed")) == (2, 1, 1)
     assert condition(place.trials("greedy")[0], "Failed")["message"] == (
         "the container used more memory than its limit of 32Mi"
     )
-    for name in ("late", "queued"):
-        done = place.wait_for_end(name, timeout=90)
-        assert reasons(place, name) == [["DeadlineExceeded"]]
-        assert condition(place.trials(name)[0], "Failed")["reason"] == "DeadlineExceeded"
-        assert place.active_pods(name) == []
-        assert count(done, "failed") == 1
+    done = place.wait_for_end("late", timeout=90)
+    assert reasons(place, "late") == [["DeadlineExceeded"]]
+    assert condition(place.trials("late")[0], "Failed")["message"] == "it was not done after 12 s"
+    assert Written(tmp_path, "late-0").steps == [(0, 1)], "it has saved a checkpoint"
+    assert place.active_pods("late") == []
+    assert count(done, "failed") == 1
+    # Its own limit is over by now, were it to begin before the pod is on a node.
+    (waits,) = place.pods("queued")
+    ended = place.trials("late")[0]["status"]["completionTime"]
+    assert seconds_between(waits["metadata"]["creationTimestamp"], ended) > 10
+    assert condition(place.trials("queued")[0], "Pending")["reason"] == "Unschedulable"
+    assert count(place.study("queued"), "failed") == 0
 
 
 @pytest.fixture

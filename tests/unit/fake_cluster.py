@@ -348,7 +348,12 @@ class FakeCluster:
         return [p for p in self.pods.values() if p["metadata"]["ownerReferences"][0]["uid"] == uid]
 
     def tick(self) -> None:
-        """One round of the Job controller and the garbage collector."""
+        """One round of the kubelet, the Job controller and the garbage collector."""
+        for pod in self.pods.values():
+            if self._out_of_time(pod):
+                if not pod_ended(pod):
+                    self.end_pod(pod, 75)
+                pod["status"] |= {"phase": "Failed", "reason": "DeadlineExceeded"}
         uids = {j["metadata"]["uid"] for j in self.jobs.values()}
         for name, pod in list(self.pods.items()):
             if pod["metadata"]["ownerReferences"][0]["uid"] not in uids:
@@ -374,26 +379,25 @@ class FakeCluster:
         if job["spec"].get("suspend"):
             for pod in pods:
                 del self.pods[pod["metadata"]["name"]]
-            job["status"].pop("startTime", None)
             return
-        began = moment(job["status"].setdefault("startTime", rfc3339(self.now)))
         phases = [p["status"]["phase"] for p in pods]
-        limit = job["spec"].get("activeDeadlineSeconds")
         if "Succeeded" in phases:
             self._end(job, "Complete", None)
         elif "Failed" in phases:
             taken = any(is_disrupted(p) for p in pods)
             self._end(job, "Failed", "PodFailurePolicy" if taken else "BackoffLimitExceeded")
-        elif limit is not None and began and self.now >= began + timedelta(seconds=limit):
-            self._end(job, "Failed", "DeadlineExceeded")
-            for pod in pods:
-                if not is_over(pod):
-                    self.end_pod(pod, 143, deleted=True)
         elif not phases:
             self._make_pod(job)
         for pod in pods:
             if pod["metadata"].get("deletionTimestamp") and is_over(pod):
                 del self.pods[pod["metadata"]["name"]]
+
+    def _out_of_time(self, pod: Object) -> bool:
+        limit = pod["spec"].get("activeDeadlineSeconds")
+        began = moment(pod["status"].get("startTime"))
+        if limit is None or began is None or is_over(pod):
+            return False
+        return self.now >= began + timedelta(seconds=limit)
 
     def _make_pod(self, job: Object) -> None:
         uid = self._uid("pod")
@@ -425,8 +429,11 @@ class FakeCluster:
 
     def start_pod(self, pod: Object) -> None:
         state = {"running": {"startedAt": rfc3339(self.now)}}
-        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "trial"}]}
-        pod["status"]["containerStatuses"][0]["state"] = state
+        pod["status"] = {
+            "phase": "Running",
+            "startTime": rfc3339(self.now),
+            "containerStatuses": [{"name": "trial", "state": state}],
+        }
         pod["spec"]["nodeName"] = "n1"
 
     def report(self, pod: Object, last: bool = False) -> None:
@@ -479,7 +486,7 @@ class FakeCluster:
         started = (containers[0].get("state") or {}).get("running", {}).get("startedAt")
         if code == 0:
             self.report(pod, last=True)
-        pod["status"] = {
+        pod["status"] |= {
             "phase": "Succeeded" if code == 0 else "Failed",
             "containerStatuses": [
                 {

@@ -69,13 +69,12 @@ def test_a_short_form_pod_is_restricted() -> None:
 
 
 def test_a_job_is_found_by_its_trial_and_never_retries_by_itself() -> None:
-    job = built(trial={"image": "i", "timeout": "1h30m"})
+    job = built()
     assert job["metadata"]["name"] == "demo-0-0-0-2"
     assert job["metadata"]["namespace"] == "team"
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("Trial", "trial-uid-0", True)
     assert job["spec"]["backoffLimit"] == 0
-    assert job["spec"]["activeDeadlineSeconds"] == 5400
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     assert rule == {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget"}]}
     labels = job["metadata"]["labels"]
@@ -83,6 +82,27 @@ def test_a_job_is_found_by_its_trial_and_never_retries_by_itself() -> None:
     facts = observe(job | {"status": {}}, [], NOW)
     assert facts is not None
     assert facts.key == KEY
+
+
+@pytest.mark.parametrize(
+    ("timeout", "of_template", "seconds"),
+    [
+        ("1h30m", None, 5400),
+        ("1h30m", 60, 5400),
+        (None, 60, 60),
+        (None, None, None),
+        ("99999d", None, 2**31 - 1),
+    ],
+)
+def test_the_time_of_a_run_is_limited_in_its_pod(
+    timeout: str | None, of_template: int | None, seconds: int | None
+) -> None:
+    pod: dict[str, Any] = {"containers": [{"name": "t", "image": "i"}]}
+    if of_template is not None:
+        pod["activeDeadlineSeconds"] = of_template
+    spec = built(trial={"template": {"spec": pod}, "timeout": timeout})["spec"]
+    assert spec["template"]["spec"].get("activeDeadlineSeconds") == seconds
+    assert "activeDeadlineSeconds" not in spec  # which would count the wait for a GPU
 
 
 def test_gpus_are_requested_and_limited_beside_the_users_resources() -> None:
@@ -509,26 +529,19 @@ SEEN = {
         "PodFailurePolicy",
         None,
     ),
-    "deadline": (
+    "deadline of a Job of an earlier version": (
         job(says("Failed", "DeadlineExceeded")),
-        [pod("Failed", terminated(143), deleted=True)],
+        [],
         F,
         "DeadlineExceeded",
-        143,
+        None,
     ),
-    "deadline, pod at work": (
+    "at work until such a deadline": (
         job(says("FailureTarget", "DeadlineExceeded")),
         [pod("Running", {"running": {}})],
         F,
         "DeadlineExceeded",
         None,
-    ),
-    "deadline, but done": (
-        job(says("Failed", "DeadlineExceeded")),
-        [pod("Succeeded", terminated(0))],
-        S,
-        None,
-        0,
     ),
     "pod tells more than its Job": (
         job(FAILED_JOB),
@@ -618,36 +631,85 @@ def test_a_deleted_pod_that_was_on_no_node_is_not_waited_for() -> None:
     assert not facts.at_rest  # its Job would wait for it
 
 
+LATE, IN_TIME = 39, 40
+"""Seconds that end when the container does, and a second later."""
+
+
+def limited(
+    seconds: int, phase: str, state: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    """A pod with a limit; the kubelet took it one second after the beginning of time."""
+    made = pod(phase, state, startTime="2026-01-01T00:00:01Z", **more)
+    made["spec"]["activeDeadlineSeconds"] = seconds
+    return made
+
+
+TOLD = {
+    "reason": "DeadlineExceeded",
+    "message": "Pod was active on the node longer than the specified deadline",
+}
+
+
+@pytest.mark.parametrize("code", [0, 1, 75, 137, 143])
+def test_a_run_that_is_out_of_time_failed_for_that_whatever_its_exit_code(code: int) -> None:
+    told = limited(LATE, "Failed", terminated(code), **TOLD)
+    not_yet_told = limited(LATE, "Running", terminated(code))
+    for each in (told, not_yet_told):
+        facts = observe(job(), [each], NOW)
+        assert facts is not None
+        assert (facts.state, facts.reason, facts.exit_code) == (F, "DeadlineExceeded", code)
+        assert facts.message == "it was not done after 39 s"
+
+
 def test_a_run_that_is_out_of_time_holds_its_slot_until_its_pod_has_ended() -> None:
-    late = job(says("FailureTarget", "DeadlineExceeded"))
-    times = {"startedAt": "2026-01-01T00:00:05Z"}
-    saves = pod("Running", {"running": times}, deleted=True, made=55)
-    facts = observe(late, [saves], NOW)
+    facts = observe(job(), [limited(5, "Running", {"running": {}})], NOW)
     assert facts is not None
-    assert (facts.reason, facts.active, facts.silent) == ("DeadlineExceeded", True, False)
-    facts = observe(late, [pod("Failed", terminated(75), deleted=True)], NOW)
+    assert (facts.state, facts.reason, facts.active) == (R, None, True)
+    facts = observe(job(), [limited(5, "Failed", terminated(75), **TOLD)], NOW)
     assert facts is not None
     assert (facts.reason, facts.active) == ("DeadlineExceeded", False)
 
 
-def test_a_run_that_is_out_of_time_on_a_lost_node_is_not_waited_for() -> None:
-    late = job(says("FailureTarget", "DeadlineExceeded"))
-    gone = pod("Running", {"running": {"startedAt": "2026-01-01T00:00:05Z"}}, deleted=True, made=5)
-    facts = observe(late, [gone], at(5) + LOST_AFTER)
-    assert facts is not None
-    assert (facts.reason, facts.active, facts.silent) == ("DeadlineExceeded", False, True)
-
-
-@pytest.mark.parametrize(("asked", "reason"), [(49, "Deleted"), (50, "DeadlineExceeded")])
-def test_a_pod_that_is_deleted_past_the_deadline_is_late_before_its_job_says_so(
-    asked: int, reason: str
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        {"waiting": {"reason": "ImagePullBackOff"}},
+        {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}},
+    ],
+)
+def test_a_run_is_out_of_time_also_where_nothing_is_known_of_its_container(
+    state: dict[str, Any] | None,
 ) -> None:
-    late = job()
-    late["spec"]["activeDeadlineSeconds"] = 50
-    late["status"]["startTime"] = "2026-01-01T00:00:00Z"
-    facts = observe(late, [pod("Pending", deleted=True, made=asked, node=None)], NOW)
+    facts = observe(job(), [limited(5, "Failed", state, **TOLD)], NOW)
     assert facts is not None
-    assert (facts.state, facts.reason) == (F, reason)
+    assert (facts.state, facts.reason) == (F, "DeadlineExceeded")
+    assert facts.message == "it was not done after 5 s"
+
+
+@pytest.mark.parametrize(
+    ("phase", "code", "state"),
+    [
+        ("Running", 0, S),
+        ("Running", 64, F),
+        ("Failed", 0, S),
+        ("Failed", 64, F),
+        ("Succeeded", 0, S),
+    ],
+)
+def test_what_had_ended_in_time_counts_though_its_pod_is_told_to_be_late(
+    phase: str, code: int, state: RunState
+) -> None:
+    facts = observe(job(), [limited(IN_TIME, phase, terminated(code, message="bye"), **TOLD)], NOW)
+    assert facts is not None
+    assert (facts.state, facts.reason, facts.message) == (state, "Error" if code else None, "bye")
+
+
+def test_what_was_taken_away_and_saves_its_work_for_too_long_was_taken_away() -> None:
+    saves = limited(LATE, "Failed", terminated(75), conditions=DISRUPTED, **TOLD)
+    facts = observe(job(), [saves], NOW)
+    assert facts is not None
+    assert (facts.state, facts.reason) == (F, "Evicted")
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ DURATION = r"^([0-9]+(d|h|m|s))+$"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
-_LONGEST = 100 * 365 * 86400
+_LONGEST = 2**31 - 1
+"""The most that Kubernetes takes as the seconds of a pod's deadline: 68 years."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """Reads a duration such as ``90s``, ``2h30m`` or ``1d``; of more than 100 years, 100 years."""
+    """Reads a duration such as ``90s``, ``2h30m`` or ``1d``; of more than 68 years, 68 years."""
     seconds = sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([dhms])", text))
     return timedelta(seconds=min(seconds, _LONGEST))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
 from kubestudy.api.base import ApiModel, Rule
-from kubestudy.api.durations import Duration
+from kubestudy.api.durations import Duration, parse_duration
 from kubestudy.api.meta import AnyObject
 from kubestudy.api.schema import ATOMIC, list_map
 
@@ -94,7 +95,10 @@ class TrialTemplate(ApiModel):
         default=None, description="Where trained models are written."
     )
     timeout: Duration | None = Field(
-        default=None, description="Longest time of one run, such as 2h; a longer one fails."
+        default=None,
+        description="Longest time of one run, such as 2h; a longer one fails. It counts from when a"
+        " node has taken the pod: pulling the image is part of it, the wait for GPUs or in a queue"
+        " is not. It outweighs activeDeadlineSeconds of a template.",
     )
     max_retries: StrictInt = Field(
         default=2,
@@ -113,6 +117,12 @@ class TrialTemplate(ApiModel):
     )
 
     rules: ClassVar = (
+        Rule(
+            "!has(self.timeout) || self.timeout.matches('[1-9]')",
+            lambda s: s.timeout is None or parse_duration(s.timeout) > timedelta(),
+            "timeout",
+            "must be at least 1s; leave it out for no limit",
+        ),
         Rule(
             "!(has(self.template) && has(self.manifest))",
             lambda s: s.template is None or s.manifest is None,

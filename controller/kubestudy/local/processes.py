@@ -273,8 +273,8 @@ class Processes:
                 Path(environment[variable]).mkdir(parents=True, exist_ok=True)
         with (pod.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            spec = run.job["spec"]
-            grace = spec["template"]["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE)
+            spec = run.job["spec"]["template"]["spec"]
+            grace = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE)
             self._children.append(
                 subprocess.Popen(
                     [
@@ -334,7 +334,7 @@ class Processes:
             }
         code = end["code"]
         facts: dict[str, Any] = {
-            "state": RunState.FAILED if code else RunState.SUCCEEDED,
+            "state": RunState.FAILED if code or end.get("reason") else RunState.SUCCEEDED,
             "exit_code": code,
             "started": run.pod.started or datetime.fromisoformat(end["time"]),
             "ended": datetime.fromisoformat(end["time"]),

@@ -74,6 +74,7 @@ class Supervisor:
 
     def __init__(self, folder: Path, log: int, timeout: float, grace: float):
         self._folder, self._log, self._grace = folder, log, grace
+        self._timeout = timeout
         self._deadline = time.monotonic() + timeout if timeout else None
         self._kill_at: float | None = None
         self._signals = 0
@@ -118,7 +119,7 @@ class Supervisor:
             code=code if code >= 0 else 128 - code,
             stopped=self._stopped,
             reason="DeadlineExceeded" if self._timed_out else None,
-            message="it ran longer than trial.timeout" if self._timed_out else "",
+            message=f"it was not done after {self._timeout:.0f} s" if self._timed_out else "",
         )
 
     def _follow(self, process: subprocess.Popen[bytes], streams: list[Lines], wake: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from kubestudy.api.base import (
@@ -16,13 +16,12 @@ from kubestudy.api.base import (
     LABEL_TRIAL,
     MANAGER,
 )
-from kubestudy.api.durations import parse_duration
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
 from kubestudy.core.pushed import Pushed
-from kubestudy.workloads.pod import Manifest, deletion_asked, moment, pod_facts
+from kubestudy.workloads.pod import Manifest, moment, pod_facts
 from kubestudy.workloads.pod_template import JobSettings, pod_template
 from kubestudy.workloads.pushing import token_of
 
@@ -39,7 +38,6 @@ def build(
         settings: The administrator's.
         token: A new one, by which its posts are known where its Study has them.
     """
-    spec = study.spec.trial
     labels = {
         LABEL_STUDY: label_value(study.metadata.name),
         LABEL_TRIAL: label_value(trial.metadata.name),
@@ -89,9 +87,6 @@ def build(
     }
     if token_of(job):
         job["metadata"]["annotations"] |= {ANNOTATION_PUSHED: Pushed.nothing(study.spec).text()}
-    if spec.timeout:
-        seconds = int(parse_duration(spec.timeout).total_seconds())
-        job["spec"]["activeDeadlineSeconds"] = seconds
     return job
 
 
@@ -135,15 +130,10 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
     if pod is not None and not suspended:
         facts |= pod_facts(pod, now)
-    verdict = _out_of_time(job, pod) or _job_verdict(job)
+    verdict = _job_verdict(job)
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
-    # A Job that is past its deadline deletes its pod itself.
-    deleted = facts.get("reason") in ("Deleted", "NodeLost")
-    late = deleted and (verdict or {}).get("reason") == "DeadlineExceeded"
     if verdict is not None and not ended:
         facts |= verdict | {"lingering": pod is not None}
-    elif verdict is not None and late:
-        facts |= verdict
     return RunFacts(key=key, job=metadata["name"], **facts)
 
 
@@ -183,21 +173,8 @@ def _suspended_since(job: Manifest) -> str | None:
     return None
 
 
-def _out_of_time(job: Manifest, pod: Manifest | None) -> dict[str, Any] | None:
-    """A pod that was deleted past its Job's deadline was so for that; the Job says it later."""
-    seconds = job["spec"].get("activeDeadlineSeconds")
-    began = moment((job.get("status") or {}).get("startTime"))
-    deleted = deletion_asked(pod) if pod is not None else None
-    if seconds is None or began is None or deleted is None:
-        return None
-    if deleted < began + timedelta(seconds=seconds):
-        return None
-    message = f"it was not done after {seconds} s"
-    return {"state": RunState.FAILED, "reason": "DeadlineExceeded", "message": message}
-
-
 def _job_verdict(job: Manifest) -> dict[str, Any] | None:
-    """What the Job itself says of its end, such as its deadline."""
+    """What the Job itself says of its end, for where its pod says nothing."""
     for c in (job.get("status") or {}).get("conditions") or ():
         if c["status"] != "True":
             continue

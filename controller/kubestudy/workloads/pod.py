@@ -38,6 +38,8 @@ _NEVER_WILL = ("InvalidImageName",)
 
 _REASONS = {"OOMKilled": "OutOfMemory"}
 
+_OUT_OF_TIME = "DeadlineExceeded"
+
 # What the kubelet says of a pod that it ended or did not let in.
 _POD_REASONS = {
     "Preempting": "Preempted",
@@ -114,7 +116,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def deletion_asked(pod: Manifest) -> datetime | None:
+def _deletion_asked(pod: Manifest) -> datetime | None:
     """When somebody asked for a pod's deletion; its grace period begins then."""
     last_moment = moment(pod["metadata"].get("deletionTimestamp"))
     grace = timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
@@ -127,14 +129,14 @@ def _end(pod: Manifest) -> dict[str, Any]:
     code, taken = terminated.get("exitCode"), _taken_away(pod, terminated)
     # A container beside the one that trains may fail; what was trained counts.
     good = status.get("phase") == "Succeeded" or (code == 0 and taken is None)
-    reason: str = taken or status.get("reason") or terminated.get("reason") or ""
+    reason: str = taken or terminated.get("reason") or ""
     statuses = status.get("containerStatuses") or []
     return {
         "state": RunState.SUCCEEDED if good else RunState.FAILED,
         "exit_code": code,
         "ended": moment(terminated.get("finishedAt")),
         "reason": None if good else _REASONS.get(reason, reason) or None,
-        "message": status.get("message") or _why(pod, reason, terminated),
+        "message": _why(pod, taken, terminated),
         "lingering": status.get("phase") not in ("Succeeded", "Failed")
         and any((s.get("state") or {}).get("running") for s in statuses),
         "lost": taken == "NodeLost",
@@ -152,13 +154,29 @@ def _taken_away(pod: Manifest, terminated: Manifest) -> str | None:
         return "StorageLimitExceeded"  # its own limit, and no fault of the node
     if reason in _POD_REASONS or (reason or "").startswith("OutOf"):
         return _POD_REASONS.get(reason or "", "NotAdmitted")
-    if asked := deletion_asked(pod):
+    if _out_of_time(pod, terminated):
+        return _OUT_OF_TIME
+    if asked := _deletion_asked(pod):
         ended = moment(terminated.get("finishedAt"))
         since = ended is None or ended >= asked - LET_GO_AFTER
         let_go = not pod["metadata"].get("deletionGracePeriodSeconds")
         if since or (let_go and terminated.get("exitCode") in _SIGNALLED):
             return "Deleted"
-    return None
+    return reason if reason != _OUT_OF_TIME else None
+
+
+def _out_of_time(pod: Manifest, terminated: Manifest) -> bool:
+    """Whether a container had no more time when it ended, whatever its exit code.
+
+    The times decide: what was sent SIGTERM may end with any code, 0 among them; its end may be seen
+    a moment before the pod tells the reason; and the kubelet writes this reason also where the
+    container had ended in time, if its pod ended later, or once the kubelet is started again.
+    """
+    status, seconds = pod.get("status") or {}, (pod.get("spec") or {}).get("activeDeadlineSeconds")
+    began, ended = moment(status.get("startTime")), moment(terminated.get("finishedAt"))
+    if seconds is None or began is None or ended is None:
+        return bool(status.get("reason") == _OUT_OF_TIME)
+    return ended >= began + timedelta(seconds=seconds)
 
 
 def _disruption(pod: Manifest) -> Manifest:
@@ -168,13 +186,14 @@ def _disruption(pod: Manifest) -> Manifest:
     return next(taken, {})
 
 
-def _why(pod: Manifest, reason: str, terminated: Manifest) -> str:
+def _why(pod: Manifest, taken: str | None, terminated: Manifest) -> str:
     """Why a pod ended, for a person."""
-    if disruption := _disruption(pod):
-        return disruption.get("message") or ""
-    if reason == "Deleted":
-        return "its pod was deleted"
-    if reason == "OOMKilled":
+    if taken == _OUT_OF_TIME:
+        return f"it was not done after {pod['spec']['activeDeadlineSeconds']} s"
+    if taken is not None:
+        told = (pod.get("status") or {}).get("message") or _disruption(pod).get("message")
+        return told or ("its pod was deleted" if taken == "Deleted" else "")
+    if terminated.get("reason") == "OOMKilled":
         limits = (pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}
         own = f"its limit of {limits['memory']}" if "memory" in limits else "its node had"
         return f"the container used more memory than {own}"

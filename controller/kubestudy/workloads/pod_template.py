@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kubestudy import __version__
+from kubestudy.api.durations import parse_duration
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.parameters import Parameter, Value
 from kubestudy.api.study import Study
@@ -69,6 +70,9 @@ def pod_template(
     pod = template["spec"]
     pod["restartPolicy"] = "Never"
     pod.setdefault("automountServiceAccountToken", False)
+    if spec.timeout:
+        # The pod's and not the Job's, which would count the wait for a GPU.
+        pod["activeDeadlineSeconds"] = int(parse_duration(spec.timeout).total_seconds())
     main = pod["containers"][0]
     scraping = scraping_env(study.spec, settings.metrics_port, settings.linger_seconds)
     if scraping:
