@@ -35,9 +35,6 @@ MOST, MOST_AT_RUNGS = 1000, 300
 STARTUP_AT_RUNGS = 5
 """Trials with a value before it models anything, where trials have values at rungs."""
 
-EXPLORATION_AT_RUNGS = 0.7
-"""How many deviations below its mean a point is taken for, on average, where trials have rungs."""
-
 FITTED, FITTED_AT_RUNGS = 150, 80
 """Values that length scales are fitted to: beyond it, the best half and others evenly."""
 
@@ -68,10 +65,8 @@ class GP(SearchAlgorithm):
     that, it takes the best 500 and the newest 500 into account.
 
     As the sampler of trials with rungs, it learns from their values at every rung: how far a trial
-    had come is one feature more, and what counts is the value at the end (after Klein et al., arXiv
-    2003.10865). Little is known of that at first, and many trials run at once: a point is chosen
-    there by a confidence bound, as wide as an exponential draw of its own (Hutter et al., LION
-    2012), since the improvement that is expected is larger the less is known.
+    had come is one feature more, and what is expected is the improvement at the end (after Klein et
+    al., arXiv 2003.10865).
     """
 
     name: ClassVar[str] = "GP"
@@ -155,20 +150,14 @@ class GP(SearchAlgorithm):
             known = features(np.array([_units(coordinates, o) for o in history]))
             tried = {f.tobytes() for f in known}
 
-        rng = np.random.default_rng(seed)
-        width = float(rng.exponential(EXPLORATION_AT_RUNGS))
-
         def worth(points: Array) -> Array:
             x = features(points)
             mean, deviation = process.predict(x)
-            if self.resource is None:
-                worths = log_expected_improvement(mean, deviation, best)
-            else:
-                worths = width * deviation - mean
+            worths = log_expected_improvement(mean, deviation, best)
             return np.where([f.tobytes() in tried for f in x], -np.inf, worths) if tried else worths
 
         leaders = units[np.argsort(y, kind="stable")[:5]]
-        return _largest(worth, leaders, self.settings.candidates, rng)
+        return _largest(worth, leaders, self.settings.candidates, np.random.default_rng(seed))
 
     def _costs(self, ended: Sequence[Observed]) -> Array:
         """What is modelled: less is better; failed and infeasible trials are no better than any.
