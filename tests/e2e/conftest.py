@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from kubestudy.runtime.client import PODS
 from tests.support import images
 from tests.support.controller_process import ROOT
-from tests.support.kubectl import Namespace, new_namespace
+from tests.support.kubectl import CONTROLLER, Namespace, new_namespace
 from tests.support.node import Usage
 from tests.support.surroundings import give_up
 from tests.testcluster import Access, Cluster, ControlPlane, existing, reason_unavailable
@@ -71,14 +71,13 @@ def controller_image(cluster: Access | ControlPlane) -> str:
 def controller(cluster: Access | ControlPlane, controller_image: str) -> Iterator[Namespace]:
     """The controller in its pod, installed by the plain manifests; gives its namespace."""
     system = ("-n", "kubestudy-system")
-    deployment = "deployment/kubestudy-controller"
-    was_there = cluster.kubectl(*system, "get", deployment, "--ignore-not-found", "-o", "name")
+    was_there = cluster.kubectl(*system, "get", CONTROLLER, "--ignore-not-found", "-o", "name")
     kinds = cluster.kubectl("get", "crd", "-o", "name")
     ours = ["controller"] if "kubestudy.dev" in kinds else ["controller", "crds"]
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", INSTALL)
     if was_there:
-        cluster.kubectl(*system, "rollout", "restart", deployment)  # the image may be another
-    cluster.kubectl(*system, "rollout", "status", deployment, "--timeout=120s")
+        cluster.kubectl(*system, "rollout", "restart", CONTROLLER)  # the image may be another
+    cluster.kubectl(*system, "rollout", "status", CONTROLLER, "--timeout=120s")
     yield Namespace(cluster.kubeconfig, "kubestudy-system")
     if not was_there:
         for part in ours:
@@ -112,7 +111,7 @@ def place(
         failed = request.session.testsfailed
         yield namespace
         if request.session.testsfailed > failed:
-            log = ("logs", "deployment/kubestudy-controller", "--tail=50")
+            log = ("logs", CONTROLLER, "--tail=50")
             print(controller.kubectl(*log))
 
 

@@ -12,7 +12,14 @@ import pytest
 from kubestudy.runtime.client import JOBS, TRIALS
 from tests.e2e.conftest import ENFORCE, INSTALL
 from tests.support import helm as chart
-from tests.support.kubectl import Namespace, end_reason, finished, is_true, new_namespace
+from tests.support.kubectl import (
+    CONTROLLER,
+    Namespace,
+    end_reason,
+    finished,
+    is_true,
+    new_namespace,
+)
 from tests.support.recorder import Recorder
 from tests.support.studies import study
 from tests.support.waiting import until
@@ -21,7 +28,6 @@ from tests.testcluster import Access, ControlPlane
 pytestmark = pytest.mark.timeout(420, func_only=True)
 
 SYSTEM = chart.NAMESPACE
-DEPLOYMENT = "deployment/kubestudy-controller"
 DASHBOARD = f"/api/v1/namespaces/{SYSTEM}/services/kubestudy-dashboard:http/proxy"
 KINDS = (
     "deployments,services,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"
@@ -46,7 +52,7 @@ def system(cluster: Access | ControlPlane, controller_image: str) -> Iterator[Na
     cluster.kubectl("delete", "namespace", SYSTEM, "--timeout=120s")
     if plain:
         cluster.kubectl("apply", "--server-side", "-f", INSTALL)
-        cluster.kubectl("-n", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=120s")
+        cluster.kubectl("-n", SYSTEM, "rollout", "status", CONTROLLER, "--timeout=120s")
 
 
 def first_command(said: str, kubeconfig: Path) -> None:

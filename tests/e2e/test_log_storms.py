@@ -19,14 +19,13 @@ import pytest
 
 from kubestudy.runtime.client import Object
 from kubestudy.workloads.pod import termination_message
-from tests.support.kubectl import Namespace, count, missing_reports
+from tests.support.kubectl import CONTROLLER, Namespace, count, missing_reports
 from tests.support.node import Usage
 from tests.support.studies import study
 from tests.support.surroundings import thorough
 from tests.support.waiting import until
 from tests.testcluster import Cluster
 
-DEPLOYMENT = "deployment/kubestudy-controller"
 REPORTS = 5000
 TRIALS, AT_ONCE, SECONDS, RESTARTS = (200, 40, 50, 3) if thorough() else (6, 6, 20, 1)
 
@@ -203,8 +202,8 @@ def test_a_controller_that_is_replaced_goes_on_in_the_middle_of_rotated_logs(
         timeout=60,
     )
     # They rest: what they have printed is in files of which a kubelet gives out the newest.
-    controller.kubectl("rollout", "restart", DEPLOYMENT)
-    controller.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s")
+    controller.kubectl("rollout", "restart", CONTROLLER)
+    controller.kubectl("rollout", "status", CONTROLLER, "--timeout=120s")
     done = place.wait_for_end("replaced", timeout=120)
     assert count(done, "succeeded") == trials
     pods = by_trial(place, "replaced")

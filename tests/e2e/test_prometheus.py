@@ -14,7 +14,7 @@ import yaml
 from kubestudy.runtime.client import Object
 from tests.e2e.conftest import ENFORCE
 from tests.support.controller_process import ROOT
-from tests.support.kubectl import Namespace, condition, count, new_namespace
+from tests.support.kubectl import CONTROLLER, Namespace, condition, count, new_namespace
 from tests.support.pod_discovery import PodDiscovery
 from tests.support.prometheus import INTERVAL, PACKAGE, PrometheusServer
 from tests.support.studies import study
@@ -24,7 +24,6 @@ from tests.testcluster import Access, Cluster, ControlPlane, network, packages
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
 ALONE = [{"type": "Prometheus"}]
-DEPLOYMENT = "deployment/kubestudy-controller"
 
 LIBRARY = """
 import os, sys, time
@@ -132,8 +131,8 @@ def documented_config(found: Path) -> str:
 def tell(controller: Namespace, *variables: str) -> None:
     """Sets variables of the controller, or removes them, and waits until it goes by them."""
     names = [f"KUBESTUDY_PROMETHEUS_{v}" for v in variables]
-    controller.kubectl("set", "env", DEPLOYMENT, *names)
-    controller.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s")
+    controller.kubectl("set", "env", CONTROLLER, *names)
+    controller.kubectl("rollout", "status", CONTROLLER, "--timeout=120s")
 
 
 def studies(image: str) -> Iterator[Object]:

@@ -10,7 +10,7 @@ import pytest
 from kubestudy.api.manifests import dump
 from tests.e2e.conftest import INSTALL
 from tests.support import helm as chart
-from tests.support.kubectl import Namespace, condition, count
+from tests.support.kubectl import CONTROLLER, Namespace, condition, count
 from tests.support.studies import study
 from tests.support.waiting import until
 from tests.testcluster import Access, ControlPlane
@@ -19,7 +19,7 @@ from tests.testcluster.certs import Authority
 pytestmark = pytest.mark.timeout(420, func_only=True)
 
 SYSTEM = ("-n", chart.NAMESPACE)
-ROLLED_OUT = (*SYSTEM, "rollout", "status", "deployment/kubestudy-controller", "--timeout=120s")
+ROLLED_OUT = (*SYSTEM, "rollout", "status", CONTROLLER, "--timeout=120s")
 SERVICE = "service/kubestudy-push"
 CONTROLLERS = "--selector=app.kubernetes.io/component=controller"
 

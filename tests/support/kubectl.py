@@ -14,6 +14,8 @@ from kubestudy.runtime.client import JOBS, PODS, STUDIES, TRIALS, ApiError, Kube
 from tests.support.waiting import until
 from tests.testcluster import Access, ControlPlane, binaries
 
+CONTROLLER = "deployment/kubestudy-controller"
+
 
 class Refused(Exception):
     """kubectl failed; the text is what it said."""

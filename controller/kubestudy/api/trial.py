@@ -17,6 +17,7 @@ from kubestudy.api.schema import ATOMIC, list_map
 from kubestudy.api.study_status import MetricValue
 
 MAX_METRICS = 64
+MAX_METRIC_NAME = 128
 MAX_POINTS = 100
 MAX_CURVE = 400
 MAX_RUNS = 128
@@ -72,7 +73,7 @@ class TrialSpec(ApiModel):
 class MetricSummary(ApiModel):
     """What was seen of one metric."""
 
-    metric: str = Field(max_length=128, description="Name of the metric.")
+    metric: str = Field(max_length=MAX_METRIC_NAME, description="Name of the metric.")
     latest: JsonNumber = Field(description="The value reported last.")
     min: JsonNumber = Field(description="The smallest value reported.")
     max: JsonNumber = Field(description="The largest value reported.")

@@ -10,12 +10,11 @@ from fractions import Fraction
 
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.study import StudySpec
-from kubestudy.api.trial import MAX_METRICS, MAX_POINTS
+from kubestudy.api.trial import MAX_METRIC_NAME, MAX_METRICS, MAX_POINTS
 
 _ROUNDING = 1e-6
 """An epoch's number is a quotient of steps, and may miss a whole number by a little."""
 _MOST = 2**53
-_LONGEST_NAME = 128
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class RunReport:
         return (
             all(map(math.isfinite, numbers))
             and all(0 < n < _MOST for n in counts)
-            and all(0 < len(name) <= _LONGEST_NAME for name in self.metrics)
+            and all(0 < len(name) <= MAX_METRIC_NAME for name in self.metrics)
             and (self.newest is None) == (not self.curve)
             and len(self.curve) <= min(self._seen, MAX_POINTS)
             and abs(self._sum) <= self._seen * Fraction(sys.float_info.max)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kubestudy.api.trial import MAX_METRIC_NAME
+
 
 def json_object(text: str) -> dict[str, Any] | None:
     """Reads one JSON object; None where the text is anything else."""
@@ -48,4 +50,4 @@ def fold_number(value: float | None) -> int | None:
 
 def is_name(text: str) -> bool:
     """Whether a status can hold this as the name of a metric."""
-    return 0 < len(text) <= 128 and text.isprintable()
+    return 0 < len(text) <= MAX_METRIC_NAME and text.isprintable()
