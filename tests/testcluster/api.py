@@ -46,6 +46,14 @@ class Api:
             return False
         return True
 
+    def try_out(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """Asks what would come of creating an object; returns the status and what was said."""
+        try:
+            self._request("POST", f"{path}?dryRun=All", body, "application/json")
+        except urllib.error.HTTPError as error:
+            return error.code, str(json.loads(error.read()).get("message", ""))
+        return 201, ""
+
     def patch(self, path: str, patch: dict[str, Any]) -> None:
         """Merges a patch into an object."""
         self._request("PATCH", path, patch, "application/merge-patch+json")

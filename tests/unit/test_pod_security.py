@@ -22,6 +22,15 @@ def confined(**context: Any) -> dict[str, Any]:
     return template(securityContext=context)
 
 
+def near(**terms: Any) -> dict[str, Any]:
+    """A pod that only some nodes will do for."""
+    required = {"nodeSelectorTerms": [terms]}
+    affinity = {"requiredDuringSchedulingIgnoredDuringExecution": required}
+    return template({"affinity": {"nodeAffinity": affinity}})
+
+
+REQUIRED = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+KEY = "container.apparmor.security.beta.kubernetes.io/trial"
 TOKEN = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]
 
 DANGEROUS: dict[str, dict[str, Any]] = {
@@ -31,31 +40,73 @@ DANGEROUS: dict[str, dict[str, Any]] = {
     "spec.containers[0].ports[0].hostPort": template(ports=[{"containerPort": 1, "hostPort": 1}]),
     "spec.volumes[0].hostPath": template({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
     "spec.containers[0].securityContext.privileged": confined(privileged=True),
-    "spec.containers[0].securityContext.capabilities.add": confined(
+    "spec.containers[0].securityContext.capabilities.add[0]": confined(
         capabilities={"add": ["SYS_ADMIN"]}
     ),
     "spec.containers[0].securityContext.procMount": confined(procMount="Unmasked"),
     "spec.initContainers[0].securityContext.privileged": template(
         {"initContainers": [NAME | {"securityContext": {"privileged": True}}]}
     ),
-    "spec.securityContext.seccompProfile.type": template(
+    "spec.securityContext.seccompProfile": template(
         {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}
     ),
-    "spec.securityContext.sysctls": template(
+    "spec.securityContext.sysctls[0].name": template(
         {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}
     ),
     "spec.serviceAccountName": template({"serviceAccountName": "trainer"}),
     "spec.serviceAccount": template({"serviceAccount": "trainer"}),
     "spec.automountServiceAccountToken": template({"automountServiceAccountToken": True}),
     "spec.volumes[0].projected.sources[0].serviceAccountToken": template({"volumes": TOKEN}),
+    "spec.volumes[0].projected.sources[0].podCertificate": template(
+        {"volumes": [{"name": "c", "projected": {"sources": [{"podCertificate": {}}]}}]}
+    ),
+    "spec.containers[0].livenessProbe.httpGet.host": template(
+        livenessProbe={"httpGet": {"port": 80, "host": "169.254.169.254"}}
+    ),
+    "spec.containers[0].lifecycle.preStop.tcpSocket.host": template(
+        lifecycle={"preStop": {"tcpSocket": {"port": 80, "host": "127.0.0.1"}}}
+    ),
+    f"metadata.annotations.{KEY}": template() | {"metadata": {"annotations": {KEY: "unconfined"}}},
+    "spec.containers[0].securityContext.appArmorProfile": confined(
+        appArmorProfile={"type": "Unconfined"}
+    ),
+    "spec.containers[0].securityContext.windowsOptions.hostProcess": confined(
+        windowsOptions={"hostProcess": True}
+    ),
+    "spec.containers[0].securityContext.seLinuxOptions.type": confined(
+        seLinuxOptions={"type": "spc_t"}
+    ),
+    "spec.containers[0].securityContext.seLinuxOptions.role": confined(
+        seLinuxOptions={"role": "system_r"}
+    ),
+    "spec.nodeSelector.kubernetes.io/hostname": template(
+        {"nodeSelector": {"kubernetes.io/hostname": "node1"}}
+    ),
+    f"{REQUIRED}.nodeSelectorTerms[0].matchFields": near(
+        matchFields=[{"key": "metadata.name", "operator": "In", "values": ["node1"]}]
+    ),
+    f"{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].key": near(
+        matchExpressions=[{"key": "${parameters.size}", "operator": "In", "values": ["node1"]}]
+    ),
+    "spec.containers[0].securityContext": template(securityContext="${parameters.size}"),
+    "spec.containers[0].securityContext.capabilities.add": confined(
+        capabilities={"add": "${parameters.size}"}
+    ),
 }
 
 
 @pytest.mark.parametrize("field", DANGEROUS)
 def test_it_is_refused_unless_it_is_allowed(field: str) -> None:
     of = study(trial={"template": DANGEROUS[field]})
-    assert [e.field for e in problems(of)] == [f"spec.trial.template.{field}"]
+    assert {e.field for e in problems(of)} == {f"spec.trial.template.{field}"}
     assert problems(of, EVERYTHING) == []
+
+
+def test_a_volume_of_a_kind_that_is_not_known_is_refused_whatever_is_allowed() -> None:
+    volumes = [{"name": "new", "nodeFiles": {"path": "/"}}]
+    (error,) = problems(study(trial={"template": template({"volumes": volumes})}), EVERYTHING)
+    assert error.field == "spec.trial.template.spec.volumes[0].nodeFiles"
+    assert "use one of" in error.message and "persistentVolumeClaim" in error.message
 
 
 @pytest.mark.parametrize("kind", ["labels", "annotations"])
@@ -76,13 +127,23 @@ def test_what_takes_nothing_from_the_nodes_protection_is_fine() -> None:
     harmless = confined(
         privileged=False,
         allowPrivilegeEscalation=False,
-        capabilities={"drop": ["ALL"]},
+        capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
         seccompProfile={"type": "RuntimeDefault"},
+        appArmorProfile={"type": "Localhost", "localhostProfile": "trial"},
+        seLinuxOptions={"type": "container_t", "level": "s0:c1,c2"},
+        procMount="Default",
     )
+    harmless["metadata"] = {"annotations": {KEY: "runtime/default", "team": "vision"}}
+    harmless["spec"]["containers"][0] |= {
+        "ports": [{"containerPort": 80, "hostPort": 0}],
+        "readinessProbe": {"httpGet": {"port": 80}},
+    }
     harmless["spec"] |= {
         "hostNetwork": False,
         "automountServiceAccountToken": False,
         "serviceAccountName": "default",
+        "nodeSelector": {"gpu": "a100"},
+        "securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]},
         "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
     }
     assert problems(study(trial={"template": harmless})) == []

@@ -33,7 +33,9 @@ SCRAPE_MARGIN = 10
     "--allow",
     "powers",
     multiple=True,
-    type=click.Choice(["privileged", "hostPath", "hostNamespaces", "serviceAccountToken"]),
+    type=click.Choice(
+        ["privileged", "hostPath", "hostNamespaces", "nodeChoice", "serviceAccountToken"]
+    ),
     help="What pod templates of Studies may ask for; may be repeated. None of it by default.",
 )
 @click.option(
