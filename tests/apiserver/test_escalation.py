@@ -188,6 +188,82 @@ def a_job_that_becomes_owned_by_a_trial(place: Namespace, mallory: Namespace) ->
     mallory.kubectl("patch", "job", "harmless", "--type=merge", f"--patch={json.dumps(patch)}")
 
 
+def claiming(study: str = "victim") -> Object:
+    """A pod template whose pods say of themselves that they are a run."""
+    trial = f"{study}-0"
+    annotations = {"kubestudy.dev/trial": trial, "kubestudy.dev/run": "0/0/0"}
+    labels = annotations | {"kubestudy.dev/run": f"{trial}-0-0-0"}
+    shared = {"kubestudy.dev/study": study}
+    keys = {"labels": OURS | labels | shared, "annotations": annotations | shared}
+    return {"metadata": keys, "spec": {"restartPolicy": "Never", "containers": [CONTAINER]}}
+
+
+def a_job_whose_pods_claim_to_be_runs(place: Namespace, mallory: Namespace) -> None:
+    false = job("false")
+    false["spec"]["template"] = claiming()
+    mallory.apply(false)
+
+
+def a_job_whose_pods_bear_one_label(place: Namespace, mallory: Namespace) -> None:
+    false = job("false")
+    false["spec"]["template"]["metadata"] = {"labels": OURS}
+    mallory.apply(false)
+
+
+def a_cron_job_whose_jobs_claim_to_be_runs(place: Namespace, mallory: Namespace) -> None:
+    keys = claiming()["metadata"]
+    mallory.apply(cron_job({"metadata": keys, "spec": job("")["spec"]}))
+
+
+def a_cron_job_whose_pods_claim_to_be_runs(place: Namespace, mallory: Namespace) -> None:
+    mallory.apply(cron_job({"spec": {"template": claiming()}}))
+
+
+def cron_job(template: Object) -> Object:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "false"},
+        "spec": {"schedule": "* * * * *", "jobTemplate": template},
+    }
+
+
+def workload(kind: str) -> Callable[[Namespace, Namespace], None]:
+    """A workload of some kind whose pods claim to be runs."""
+
+    def deed(place: Namespace, mallory: Namespace) -> None:
+        pods = claiming()
+        pods["metadata"]["labels"]["app"] = "false"
+        pods["spec"]["restartPolicy"] = "Always"
+        made: Object = {
+            "apiVersion": "v1" if kind == "ReplicationController" else "apps/v1",
+            "kind": kind,
+            "metadata": {"name": "false"},
+            "spec": {"selector": {"matchLabels": {"app": "false"}}, "template": pods},
+        }
+        if kind == "ReplicationController":
+            made["spec"]["selector"] = {"app": "false"}
+        mallory.apply(made)
+
+    deed.__name__ = f"a_{kind}_whose_pods_claim_to_be_runs"
+    return deed
+
+
+def a_template_that_is_changed_to_claim_it(place: Namespace, mallory: Namespace) -> None:
+    harmless = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [CONTAINER]}}
+    made: Object = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": harmless},
+    }
+    mallory.apply(made)
+    mallory.kubectl("scale", "deployment", "web", "--replicas=2")
+    patch = {"spec": {"template": claiming() | {"spec": None}}}
+    del patch["spec"]["template"]["spec"]
+    mallory.kubectl("patch", "deployment", "web", f"--patch={json.dumps(patch)}")
+
+
 def a_pod_that_claims_to_be_a_run(place: Namespace, mallory: Namespace) -> None:
     (true,) = place.pods("victim")
     false = {"labels": true["metadata"]["labels"], "annotations": true["metadata"]["annotations"]}
@@ -242,6 +318,16 @@ def the_controllers_token(place: Namespace, mallory: Namespace) -> None:
     mallory.kubectl(*words)
 
 
+TEMPLATE_DEEDS: list[Callable[[Namespace, Namespace], None]] = [
+    a_job_whose_pods_claim_to_be_runs,
+    a_job_whose_pods_bear_one_label,
+    a_cron_job_whose_jobs_claim_to_be_runs,
+    a_cron_job_whose_pods_claim_to_be_runs,
+    *map(workload, ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")),
+    workload("ReplicationController"),
+    a_template_that_is_changed_to_claim_it,
+]
+
 DEEDS: list[Callable[[Namespace, Namespace], None]] = [
     a_trial_by_hand,
     a_result,
@@ -270,8 +356,43 @@ def test_nobody_gets(
         deed(place, mallory)
 
 
+@pytest.mark.parametrize("deed", TEMPLATE_DEEDS, ids=lambda deed: deed.__name__)
+def test_no_workload_makes_pods_that_claim_to_be_runs(
+    place: Namespace, mallory: Namespace, deed: Callable[[Namespace, Namespace], None]
+) -> None:
+    with pytest.raises(Refused, match="kubestudy controller"):
+        deed(place, mallory)
+
+
+def test_a_pod_of_another_job_is_not_believed_whatever_it_says_of_itself(place: Namespace) -> None:
+    """If the policies are not installed, or came later: here its author may do anything."""
+    false = job("older-than-the-policies")
+    false["spec"]["template"] = claiming("believed")
+    place.apply(false)
+    (pod,) = until(lambda: place.pods("believed"), what="the Job controller made its pod")
+    track = {"latest": 1, "min": 1, "max": 1, "step": 1}
+    end = {
+        "exitCode": 0,
+        "reason": "Completed",
+        "startedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T00:00:01Z",
+        "message": json.dumps({"seq": 0, "step": 1, "metrics": {"accuracy": track}}),
+    }
+    container = {"name": "trial", "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
+    container["state"] = {"terminated": end}
+    status = {"status": {"phase": "Succeeded", "containerStatuses": [container]}}
+    place.client.patch(PODS, place.name, pod["metadata"]["name"], status, sub="status")
+
+    place.apply(study("believed", ONE))
+    until(lambda: len(place.pods("believed")) == 2, what="its own pod was made", timeout=30)
+    (trial,) = place.trials("believed")
+    assert not is_true(trial, "Succeeded")
+    assert not (trial.get("status") or {}).get("objectives")
+    place.kubectl("delete", "job/older-than-the-policies", "study/believed", "--wait=false")
+
+
 def test_there_are_enough_of_them() -> None:
-    assert len(TEMPLATES) + len(DEEDS) >= 30
+    assert len(TEMPLATES) + len(DEEDS) + len(TEMPLATE_DEEDS) >= 45
 
 
 def test_trials_stay_the_controllers_even_for_those_with_all_rights_to_them(

@@ -128,6 +128,11 @@ class Run(ApiModel):
     """One execution of the trial as a Job."""
 
     job: str = Field(max_length=253, description="Name of the Job.")
+    job_uid: Annotated[StrictStr, Field(max_length=64)] | None = Field(
+        default=None,
+        alias="jobUID",
+        description="UID of the Job: pods of another are not believed.",
+    )
     rung: int = Field(default=0, ge=0, description="Rung of a multi-fidelity algorithm.")
     fold: int = Field(
         default=0, ge=0, description="Fold of the cross-validation; 0 where one pod trains all."

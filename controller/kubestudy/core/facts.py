@@ -33,6 +33,7 @@ class RunFacts:
     Attributes:
         key: Which run.
         job: Name of its Job.
+        job_uid: UID of its Job; None for a local process.
         state: Where it stands.
         reason: Why it waits or ended, in CamelCase: ``Unschedulable``, ``OOMKilled``, ...
         message: The same for a person.
@@ -52,6 +53,7 @@ class RunFacts:
 
     key: RunKey
     job: str
+    job_uid: str | None = None
     state: RunState = RunState.PENDING
     reason: str | None = None
     message: str = ""

@@ -141,7 +141,14 @@ def follow_run(
             gone = _last_fold_done(
                 bad("Deleted", f"Job {last.job} was deleted"), stored, None, spec
             )
-            lost = RunFacts(key, last.job, RunState.FAILED, started=last.start_time, ended=now)
+            lost = RunFacts(
+                key,
+                last.job,
+                job_uid=last.job_uid,
+                state=RunState.FAILED,
+                started=last.start_time,
+                ended=now,
+            )
             _close(progress, lost, gone, last, gpus, now)
         elif last is not None:
             progress.hold(not_before(stored), now)
@@ -315,6 +322,7 @@ def recorded(facts: RunFacts, outcome: str, reason: str | None, gpus: int) -> Ru
         seconds = gpus * (facts.ended - facts.started).total_seconds()
     return Run(
         job=job_name(facts.key),
+        job_uid=facts.job_uid,
         rung=facts.key.rung,
         fold=facts.key.fold,
         attempt=facts.key.attempt,

@@ -76,6 +76,11 @@ class Cache(Generic[T]):
         """The group that an object belongs to."""
         return self._group(obj)
 
+    def knew(self, uid: str) -> bool:
+        """Whether this is the UID of an object of some group that is known to be gone."""
+        with self._lock:
+            return uid in self._gone
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._entries)
@@ -106,7 +111,8 @@ class Cache(Generic[T]):
         """Takes note that an object is gone; returns whether it is news."""
         key, uid = key_of(obj), obj["metadata"]["uid"]
         with self._lock:
-            self._gone[uid] = None
+            if self._group(obj) is not None:
+                self._gone[uid] = None
             while len(self._gone) > 10_000:
                 del self._gone[next(iter(self._gone))]
             known = self._entries.get(key)

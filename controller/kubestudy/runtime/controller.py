@@ -43,7 +43,13 @@ from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
 from kubestudy.runtime.watch import Informer
-from kubestudy.workloads.job import observe, observe_without_job, run_key
+from kubestudy.workloads.job import (
+    controller_of,
+    is_of_trial,
+    observe,
+    observe_without_job,
+    run_key,
+)
 from kubestudy.workloads.pod import pod_ended
 from kubestudy.workloads.pod_template import JobSettings
 
@@ -89,7 +95,7 @@ class Controller:
         self._client, self._settings = client, settings
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
         self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
-        self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
+        self.jobs: Cache[Object] = Cache(lambda o: o, _key_of_job)
         self._gone: deque[str] = deque()
         self.pods: Cache[Object] = Cache(
             lambda o: o, _annotated_key, outlives=self._unjudged, dropped=self._gone.append
@@ -167,9 +173,8 @@ class Controller:
     def _snapshot(self, key: Key, study: Study) -> Snapshot:
         pods: dict[str, list[Object]] = defaultdict(list)
         for pod in self.pods.group(key):
-            for owner in pod["metadata"].get("ownerReferences") or ():
-                if owner.get("controller"):
-                    pods[owner["uid"]].append(pod)
+            if self._is_of_run(pod):
+                pods[(controller_of(pod) or {})["uid"]].append(pod)
         now = self._client.clock.now()
         runs = [
             self._run(job, pods.pop(job["metadata"]["uid"], []), now)
@@ -290,10 +295,24 @@ class Controller:
     def _wanted(self, pod: Object) -> bool:
         """Whether a pod's trial still waits for what it reports."""
         run = run_key(pod)
-        if run is None:
+        if run is None or not self._is_of_run(pod):
             return False
         trial = self.trials.get((pod["metadata"]["namespace"], run.trial))
         return trial is not None and not trial.finished
+
+    def _is_of_run(self, pod: Object) -> bool:
+        """Whether a run's Job made a pod; labels and annotations can be given to any pod."""
+        owner, run = controller_of(pod) or {}, run_key(pod)
+        if "uid" not in owner or run is None:
+            return False
+        namespace, uid = pod["metadata"]["namespace"], owner["uid"]
+        job = self.jobs.get((namespace, job_name(run)))
+        made = job is not None and is_of_trial(job) and job["metadata"]["uid"] == uid
+        if made or self.jobs.knew(uid):
+            return True
+        trial = self.trials.get((namespace, run.trial))
+        stored = (trial.status.runs if trial and trial.status else None) or ()
+        return any(r.job_uid == uid for r in stored)
 
     def _unjudged(self, pod: Object) -> bool:
         """Whether a pod has ended, and what became of its run is not stored yet."""
@@ -373,6 +392,10 @@ def _own_key(obj: Object) -> Key:
 
 def _key_of_trial(obj: Object) -> Key:
     return obj["metadata"]["namespace"], obj["spec"]["study"]
+
+
+def _key_of_job(job: Object) -> Key | None:
+    return _annotated_key(job) if is_of_trial(job) else None
 
 
 def _annotated_key(obj: Object) -> Key:

@@ -32,6 +32,7 @@ from kubestudy.core.reports import RunReport
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import JOBS, ApiError, KubeClient, Object
 from kubestudy.runtime.pod_log import Cursor, PodLog
+from kubestudy.workloads.job import controller_of
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class LogKeeper:
                 len(text),
             )
         else:
-            owner = next(o for o in pod["metadata"]["ownerReferences"] if o.get("controller"))
+            owner = controller_of(pod) or {}
             body = {"metadata": {"uid": owner["uid"], "annotations": {ANNOTATION_LOG: text}}}
             try:
                 self._client.hasty(PATIENCE).patch(JOBS, *_job_key(pod), body)

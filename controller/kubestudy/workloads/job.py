@@ -9,6 +9,7 @@ from typing import Any
 from kubestudy.api.base import (
     ANNOTATION_PUSHED,
     API_VERSION,
+    GROUP,
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
     LABEL_RUN,
@@ -90,6 +91,21 @@ def build(
     return job
 
 
+def controller_of(obj: Manifest) -> Manifest | None:
+    """The owner reference of what controls an object: a run's Trial, or a pod's Job."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return next((o for o in owners if o.get("controller")), None)
+
+
+def is_of_trial(job: Manifest) -> bool:
+    """Whether a Trial controls a Job, whatever its labels and annotations say.
+
+    Only the controller makes such Jobs: an admission policy sees to it.
+    """
+    owner = controller_of(job) or {}
+    return owner.get("kind") == "Trial" and str(owner.get("apiVersion")).startswith(f"{GROUP}/")
+
+
 def run_key(job: Manifest) -> RunKey | None:
     """Which run a Job executes; None for a Job that is not one of ours."""
     annotations = job["metadata"].get("annotations") or {}
@@ -134,7 +150,7 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
     if verdict is not None and not ended:
         facts |= verdict | {"lingering": pod is not None}
-    return RunFacts(key=key, job=metadata["name"], **facts)
+    return RunFacts(key=key, job=metadata["name"], job_uid=metadata.get("uid"), **facts)
 
 
 def observe_without_job(pods: Sequence[Manifest], now: datetime) -> RunFacts | None:
@@ -157,7 +173,10 @@ def observe_without_job(pods: Sequence[Manifest], now: datetime) -> RunFacts | N
     facts = pod_facts(pod, now)
     if facts.get("reason") == "Deleted":
         facts["message"] = f"Job {name} was deleted"
-    return RunFacts(key=key, job=name, created=made, deleting=True, **facts)
+    owner = controller_of(pod) or {}
+    return RunFacts(
+        key=key, job=name, job_uid=owner.get("uid"), created=made, deleting=True, **facts
+    )
 
 
 def _age(pod: Manifest) -> tuple[str, str]:

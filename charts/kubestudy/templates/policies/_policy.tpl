@@ -26,10 +26,14 @@ request.userInfo.username in {{ concat (list (include "kubestudy.user" .)) .Valu
   || 'system:masters' in request.userInfo.groups
 {{- end -}}
 
-{{- /* CEL: whether it comes from Kubernetes' own controllers, such as garbage collection. */ -}}
-{{- define "kubestudy.kubernetes" -}}
-request.userInfo.username.startsWith('system:serviceaccount:kube-system:')
-  || request.userInfo.username == 'system:kube-controller-manager'
+{{- /* CEL: whether garbage collection asks, which changes owners; it may have no account of its own. */ -}}
+{{- define "kubestudy.collector" -}}
+request.userInfo.username in ['system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager']
+{{- end -}}
+
+{{- /* CEL: whether the Job controller asks, which makes the pods. */ -}}
+{{- define "kubestudy.jobController" -}}
+request.userInfo.username in ['system:serviceaccount:kube-system:job-controller', 'system:kube-controller-manager']
 {{- end -}}
 
 {{- /* CEL: what a container may add; as in controller/kubestudy/core/pod_security.py. */ -}}
