@@ -24,6 +24,11 @@ def key_of(obj: Object) -> Key:
     return metadata.get("namespace") or "", metadata["name"]
 
 
+def namespace_of(key: Key) -> str:
+    """The namespace of an object's key: whose work it is."""
+    return key[0]
+
+
 def version_of(obj: Object) -> int:
     """The object's resource version, which grows with every change (KEP-5504)."""
     return int(obj["metadata"]["resourceVersion"])

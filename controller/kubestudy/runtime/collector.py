@@ -23,11 +23,12 @@ from collections.abc import Callable
 from kubestudy.api.base import LABEL_STUDY
 from kubestudy.api.study import Study
 from kubestudy.core.reports import RunReport
-from kubestudy.runtime.cache import Cache, Key
+from kubestudy.runtime.cache import Cache, Key, namespace_of
 from kubestudy.runtime.client import READ_TIMEOUT, SILENT, ApiError, KubeClient, Object
 from kubestudy.runtime.kept_logs import LogKeeper
 from kubestudy.runtime.pod_log import PodLog
 from kubestudy.runtime.queue import WorkQueue
+from kubestudy.runtime.slots import Slots
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
 from kubestudy.workloads.pod import main_container, pod_ended, termination_message
@@ -81,9 +82,9 @@ class Collector:
         self._wanted, self._news, self._keeper = wanted, news, keeper
         self._logs: dict[str, PodLog] = {}
         self._lock = threading.Lock()
-        self._running: WorkQueue[Key] = WorkQueue()
-        self._ended: WorkQueue[Key] = WorkQueue()
-        self._follows = threading.BoundedSemaphore(FOLLOWS)
+        self._running: WorkQueue[Key] = WorkQueue(namespace_of)
+        self._ended: WorkQueue[Key] = WorkQueue(namespace_of, READERS - 1)
+        self._follows = Slots(FOLLOWS)
         # Lines are read by one thread at a time. There is one interpreter: a hundred threads that
         # wanted it at once would leave next to nothing to those that decide and renew the lease.
         self._interpreter = threading.Lock()
@@ -167,7 +168,7 @@ class Collector:
         pod_log = self._log_of(pod)
         if pod_log is None:
             return
-        followed = self._follows.acquire(blocking=False)
+        followed = self._follows.take(namespace_of(key))
         again = FOLLOW_AGAIN if followed else POLL_EVERY
         try:
             with pod_log.reading:
@@ -177,7 +178,7 @@ class Collector:
                     again = POLL_BUSY_EVERY
         finally:
             if followed:
-                self._follows.release()
+                self._follows.give_back(namespace_of(key))
             self._look_at(self._pods.get(key) or pod, again)
 
     def _read_on(self, pod: Object, pod_log: PodLog) -> float:

@@ -24,7 +24,7 @@ from kubestudy.core.pod_security import NOTHING, Allowed
 from kubestudy.core.runs import lacks_pod
 from kubestudy.runtime import logs, metrics
 from kubestudy.runtime.apply import Applier, Conflict
-from kubestudy.runtime.cache import Cache, Key
+from kubestudy.runtime.cache import Cache, Key, namespace_of
 from kubestudy.runtime.client import (
     JOBS,
     PODS,
@@ -90,7 +90,8 @@ class Controller:
     """
 
     def __init__(self, client: KubeClient, settings: ControllerSettings):
-        self.queue: WorkQueue[Key] = WorkQueue()
+        # One worker is always left to the others, however long a namespace's decisions take.
+        self.queue: WorkQueue[Key] = WorkQueue(namespace_of, max(1, settings.workers - 1))
         self._workers: list[threading.Thread] = []
         self._client, self._settings = client, settings
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)

@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 from kubestudy.api.base import ANNOTATION_PUSHED
 from kubestudy.core.pushed import Pushed
-from kubestudy.runtime.cache import Key
+from kubestudy.runtime.cache import Key, namespace_of
 from kubestudy.runtime.client import JOBS, ApiError, KubeClient, Object
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.sources.push import Post, read_post, take
@@ -89,7 +89,7 @@ class PushInbox:
         self._runs: OrderedDict[Key, _Run] = OrderedDict()
         self._lock = threading.Lock()
         self._lookups = Rate(LOOKUPS_PER_SECOND, LOOKUPS_AT_ONCE)
-        self._later: WorkQueue[Key] = WorkQueue()
+        self._later: WorkQueue[Key] = WorkQueue(namespace_of)
 
     def start(self) -> None:
         """Begins to store what has to wait."""

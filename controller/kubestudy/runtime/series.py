@@ -17,7 +17,7 @@ from kubestudy.api.base import LABEL_STUDY
 from kubestudy.api.study import Study
 from kubestudy.core.promql import BoundQuery, PromQLError
 from kubestudy.core.reports import LastWord, RunReport
-from kubestudy.runtime.cache import Cache, Key
+from kubestudy.runtime.cache import Cache, Key, namespace_of
 from kubestudy.runtime.client import Object
 from kubestudy.runtime.prometheus import Prometheus, PrometheusError
 from kubestudy.runtime.queue import WorkQueue
@@ -82,7 +82,7 @@ class SeriesCollector:
         self._study_of, self._pods, self._wanted, self._news = study_of, pods, wanted, news
         self._series: dict[str, PodSeries] = {}
         self._lock = threading.Lock()
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(namespace_of)
 
     def start(self) -> None:
         """Begins to read."""
