@@ -75,17 +75,40 @@ def test_a_study_keeps_its_address_while_others_come_and_go() -> None:
     assert ids(storage_of([a, b, c], known)) == {"b": 0, "c": 1, "a": 2}
 
 
-def answer(app: Dashboard, path: str = "/api/studies", method: str = "GET") -> tuple[str, str]:
+def answer(
+    app: Dashboard, path: str = "/api/studies", method: str = "GET", host: str = "localhost:8081"
+) -> tuple[str, str]:
     told: list[str] = []
     environ = {
         "REQUEST_METHOD": method,
         "PATH_INFO": path,
+        "HTTP_HOST": host,
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "wsgi.url_scheme": "http",
     }
     body = app(environ, lambda status, headers, *_: told.append(status))  # type: ignore[arg-type, return-value]
     return told[0], b"".join(body).decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    {
+        "localhost": "200 OK",
+        "LOCALHOST:9000": "200 OK",
+        "127.0.0.1:8081": "200 OK",
+        "[::1]:8081": "200 OK",
+        "[::1]": "200 OK",
+        "studies.example.com": "200 OK",
+        "studies.example.com.:443": "200 OK",
+        "evil.example.com:8081": "421 Misdirected Request",
+        "localhost.evil.example.com": "421 Misdirected Request",
+        "": "421 Misdirected Request",
+    }.items(),
+)
+def test_a_page_elsewhere_cannot_read_it_by_a_name_of_its_own(host: str, status: str) -> None:
+    app = Dashboard(list, hosts=["studies.example.com"])
+    assert answer(app, host=host)[0] == status
 
 
 def test_what_is_shown_is_read_anew_after_a_while() -> None:

@@ -19,6 +19,7 @@ from kubestudy.api.meta import ObjectMeta
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
+from kubestudy.core.acceptance import MAX_ERRORS, problems
 from kubestudy.core.status import duration_text
 from tests.unit.build import study, study_document, trial
 
@@ -472,3 +473,10 @@ def test_what_a_structural_schema_can_say_is_said(
 ) -> None:
     made = structural_schema(of_spec(annotation, **field))
     assert made["properties"]["spec"]["properties"]["f"] == schema
+
+
+def test_a_study_with_much_to_mend_names_the_first_twenty() -> None:
+    wrong = [{"metric": "accuracy", "direction": "Maximize"}]
+    args = [f"--a{i}=${{parameters.unknown{i}}}" for i in range(200)]
+    of = study(objectives=wrong, trial={"args": args})
+    assert len(problems(of)) == MAX_ERRORS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from kubestudy.algorithms.base import Observed, SearchAlgorithm
-from kubestudy.algorithms.space import COUNTABLE, SearchSpace
+from kubestudy.algorithms.space import COUNTABLE, COUNTING_STEPS, SearchSpace
 from kubestudy.api.parameters import Assignment
 from kubestudy.api.validation import FieldError
 
@@ -33,9 +33,11 @@ class Grid(SearchAlgorithm):
         return [
             FieldError(
                 "parameterConstraints",
-                f"Grid lists all points to find those that keep the constraints, and of"
-                f" {space.grid_size} it would take too long; it does so up to {COUNTABLE}. Give the"
-                " parameters fewer values, or use Random",
+                f"Grid lists all points to find those that keep the constraints, and for"
+                f" {space.grid_size} points and constraints of {space.cost} words and signs that"
+                f" would take too long; it does so up to {COUNTABLE} points, and up to"
+                f" {COUNTING_STEPS} points times words and signs. Give the parameters fewer values,"
+                " shorten the constraints, or use Random",
             )
         ]
 

@@ -22,6 +22,9 @@ from kubestudy.expressions import Expression
 COUNTABLE = 100_000
 """With constraints, the points of a grid are listed to count the feasible ones: up to so many."""
 
+COUNTING_STEPS = 10_000_000
+"""And up to so many steps of evaluating the constraints: about two seconds."""
+
 
 def _exact(number: float) -> Fraction:
     """A number as it is written: 0.1 is a tenth, and three steps of it are 0.3."""
@@ -205,6 +208,19 @@ class SearchSpace:
         return math.prod(self._count[d.name] for d in self.dimensions if d.condition is None)
 
     @property
+    def cost(self) -> int:
+        """How many steps it takes at most to see whether a point is feasible."""
+        return sum(expression.cost for _, expression in self._constraints)
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether all points can be looked at one by one within a moment."""
+        points = self.grid_size
+        if points is None or points > COUNTABLE:
+            return False
+        return points * self.cost <= COUNTING_STEPS
+
+    @property
     def size(self) -> int | None:
         """How many feasible points there are; None where there is no end, or it is not known."""
         if not self._constraints:
@@ -213,11 +229,12 @@ class SearchSpace:
 
     @cached_property
     def _feasible(self) -> array[int] | None:
-        """The places of the feasible points in the grid; None where all are, or too many."""
-        if not self._constraints or self.grid_size is None or self.grid_size > COUNTABLE:
+        """The places of the feasible points in the grid; None if all are, or too many to look."""
+        if not self._constraints or not self.is_countable:
             return None
+        assert self.grid_size is not None
         places = range(self.grid_size)
-        return array("q", (i for i in places if self.broken_by(self._grid_point(i)) is None))
+        return array("i", (i for i in places if self.broken_by(self._grid_point(i)) is None))
 
     @property
     def is_uniform(self) -> bool:

@@ -52,6 +52,14 @@ _INTEGERS = (
 )
 
 
+MAX_DEPTH = 100
+"""How deep a document may be nested; the API server takes hardly more of a pod template."""
+
+MAX_NODES = 200_000
+"""How many values a document may have once its aliases are filled in; an object of 1.5 MB, the most
+that etcd takes, has fewer."""
+
+
 @dataclass(frozen=True)
 class Document:
     """One document of a file.
@@ -100,6 +108,7 @@ def load_all(text: str) -> list[Document]:
         try:
             while loader.check_node():
                 node: Any = loader.get_node()
+                _measure(node, {}, MAX_DEPTH)
                 data = loader.construct_document(node)
                 if data is not None:
                     documents.append(Document(data, node.start_mark.line + 1))
@@ -115,6 +124,41 @@ def load_all(text: str) -> list[Document]:
     except RecursionError as error:
         raise ManifestError("is nested too deeply") from error
     return documents
+
+
+def _measure(node: Any, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
+    """Counts the values of a node and how deep it is; an alias counts as what it stands for.
+
+    Args:
+        node: The node.
+        known: What was found of nodes so far, by their identity: an alias is its very node.
+        depth: How deep it may be.
+
+    Returns:
+        How many values it has, and how deep it is.
+
+    Raises:
+        ManifestError: There are too many, or they are nested too deeply.
+    """
+    if id(node) not in known:
+        if depth == 0:
+            raise ManifestError(f"is nested deeper than {MAX_DEPTH}", node.start_mark)
+        parts: list[Any] = []
+        if isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        elif isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        found = [_measure(part, known, depth - 1) for part in parts]
+        size = 1 + sum(size for size, _ in found)
+        if size > MAX_NODES:
+            raise ManifestError(
+                f"has more than {MAX_NODES} values, those that aliases stand for included",
+                node.start_mark,
+            )
+        known[id(node)] = size, 1 + max((deep for _, deep in found), default=0)
+    if known[id(node)][1] > depth:
+        raise ManifestError(f"is nested deeper than {MAX_DEPTH}", node.start_mark)
+    return known[id(node)]
 
 
 def load(text: str) -> Any:

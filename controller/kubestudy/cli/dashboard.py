@@ -40,9 +40,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="Port to listen at; 0 for any that is free.",
 )
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name that browsers reach it by, besides localhost and addresses; may be repeated.",
+)
 @where_options
 def dashboard(
-    study: str | None, namespaces: tuple[str, ...], host: str, port: int, where: Where
+    study: str | None,
+    namespaces: tuple[str, ...],
+    host: str,
+    port: int,
+    hosts: tuple[str, ...],
+    where: Where,
 ) -> None:
     """Show Studies in a browser: history, curves, importances, Pareto fronts.
 
@@ -74,7 +86,7 @@ def dashboard(
 
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
-        server = make(Dashboard(read), host, port)
+        server = make(Dashboard(read, hosts=(host, *hosts)), host, port)
     except OSError as error:
         reason = error.strerror or error
         raise CommandError(f"cannot listen at {host}, port {port}: {reason}; see --port") from error

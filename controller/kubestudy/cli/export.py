@@ -36,6 +36,9 @@ def export(study: str, output: str, where: Where) -> None:
     objectives 1 is the Pareto front), feasible, parameters.NAME, objectives.NAME, metrics.NAME (the
     value reported last), startTime, completionTime, durationSeconds, gpuSeconds, runs.
 
+    In CSV, a text that begins with =, +, - or @ stands behind an apostrophe, so that a spreadsheet
+    does not take it for a formula.
+
     With cross-validation also std.NAME and folds.FOLD.NAME; objectives.NAME is their mean. With
     constraints, constraints.NAME. With confirm, confirms (the trial that is run again; such a row
     has no rank) and seed. With PBT, inherits (the trial whose last checkpoint it goes on from) and
@@ -66,9 +69,16 @@ def export(study: str, output: str, where: Where) -> None:
     fields = list(dict.fromkeys(f for r in records for f in r))
     fields.sort(key=lambda f: _SECTIONS.index(f.split(".")[0]))
     writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
+    writer.writerow({field: _cell(field) for field in fields})
+    writer.writerows({field: _cell(value) for field, value in r.items()} for r in records)
 
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula stands behind an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULAS else value
+
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 _SECTIONS = (
     "trial",

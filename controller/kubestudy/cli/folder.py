@@ -20,7 +20,7 @@ from kubestudy.cli.source import DEFAULT_RESULTS, Told
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
 from kubestudy.local.engine import Moment
-from kubestudy.local.store import Folder, StudyIsRunning, folders
+from kubestudy.local.store import Folder, ForeignFolder, StudyIsRunning, folders
 
 _LOOK_SECONDS = 0.3
 
@@ -129,7 +129,7 @@ class FolderSource:
             raise CommandError(f"{error}; stop it by Ctrl-C there first") from error
 
     def _folder(self, name: str) -> Folder:
-        return Folder(self.results / name.replace("/", "_"))
+        return Folder(self.results / (name.replace("/", "_").lstrip(".") or "_"))
 
     def _trial(self, study: Study, trial: Trial) -> Trial:
         with _readable():
@@ -154,6 +154,8 @@ def _readable() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename} is gone") from error
+    except ForeignFolder as error:
+        raise CommandError(str(error)) from error
     except (ManifestError, ValidationError) as error:
         text = str(error).partition("For further information")[0]
         raise CommandError(f"the results cannot be read: {' '.join(text.split())}") from error

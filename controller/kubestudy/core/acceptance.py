@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,6 +27,9 @@ from kubestudy.core.space_acceptance import space_problems
 from kubestudy.core.stopping_acceptance import stopping_problems
 from kubestudy.core.suggesting import number_of_suggestions, search_space
 
+MAX_ERRORS = 20
+"""How many errors of one Study are reported at once."""
+
 SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
 # What the controller itself puts into a pod template or decides about it.
@@ -48,23 +52,29 @@ def problems(
         sources: Where reports can be read from, as far as that is known.
 
     Returns:
-        Errors with the whole path of the field; empty where the Study is accepted.
+        Errors with the whole path of the field, the first ``MAX_ERRORS`` of them; empty if the
+        Study is accepted.
     """
     spec = study.spec
-    of_space = list(space_problems(spec))
-    # No algorithm is asked about a space that makes no sense.
-    of_algorithm = [] if of_space else list(_algorithm(spec))
-    found = [
-        *_not_built_yet(spec),
-        *of_space,
-        *of_algorithm,
-        *stopping_problems(spec),
-        *placeholder_problems(spec),
-        *_metrics(spec, sources),
-        *_pod(spec),
-        *pod_security_problems(spec, allowed),
-    ]
-    return [FieldError(f"spec.{e.field}", e.message) for e in found]
+    found = chain(
+        _not_built_yet(spec),
+        _search(spec),
+        stopping_problems(spec),
+        placeholder_problems(spec),
+        _metrics(spec, sources),
+        _pod(spec),
+        pod_security_problems(spec, allowed),
+    )
+    # Whoever has so many to mend has enough to do, and each takes time to word.
+    return [FieldError(f"spec.{e.field}", e.message) for e in islice(found, MAX_ERRORS)]
+
+
+def _search(spec: StudySpec) -> Iterator[FieldError]:
+    """What is wrong with the search; no algorithm is asked about a space that makes no sense."""
+    of_space = list(islice(space_problems(spec), MAX_ERRORS))
+    yield from of_space
+    if not of_space:
+        yield from _algorithm(spec)
 
 
 def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:

@@ -13,13 +13,18 @@ class Expression:
         source: As the user wrote it.
         variables: The parameters that it may name, each with its choices; None for a number.
 
+    Attributes:
+        cost: How many steps it takes at most to evaluate it.
+
     Raises:
         ExpressionError: It is wrong; the error says where.
     """
 
     def __init__(self, source: str, variables: Variables):
         self.source = source
-        self._root = Parser(source, variables).condition()
+        parser = Parser(source, variables)
+        self.cost = parser.cost
+        self._root = parser.condition()
 
     def holds(self, values: Values) -> bool:
         """Whether a point keeps the condition.

@@ -47,6 +47,11 @@ class Parser:
         self._depth = 0
         self._variables = variables
 
+    @property
+    def cost(self) -> int:
+        """How many steps it takes at most to evaluate the expression: one for each token."""
+        return len(self._tokens)
+
     def condition(self) -> Node:
         """Reads all of it; it must say yes or no.
 

@@ -174,8 +174,8 @@ class Processes:
                 continue
             job = manifests.load((folder / "job.yaml").read_text())
             key = jobs.run_key(job)
-            if key is None:
-                continue
+            if key is None or job["metadata"].get("name") != folder.name:
+                continue  # It was not made by us.
             number = max(int(p.name) for p in folder.iterdir() if p.name.isdigit())
             run = Run(job, key, folder, Pod(folder / str(number), number))
             run.pod.look()

@@ -35,6 +35,8 @@ from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.api.validation import FieldError, InvalidObject, parse_study
+from kubestudy.core.facts import RunKey
+from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 
 IMMUTABLE = (
@@ -63,6 +65,16 @@ class StudyIsRunning(Exception):
     def __init__(self, pid: int):
         super().__init__(f"another `kubestudy run` (process {pid}) is at work on it")
         self.pid = pid
+
+
+class ForeignFolder(Exception):
+    """A folder whose files were not written by `kubestudy run`: they name something outside it."""
+
+    def __init__(self, file: Path, name: str):
+        super().__init__(
+            f"{file} holds an object of the name {name!r}, which belongs into another file; it was"
+            " not written by `kubestudy run`, and nothing here is read or deleted"
+        )
 
 
 class CannotChange(Exception):
@@ -121,8 +133,15 @@ class Folder:
         return self.study_file.is_file()
 
     def study(self) -> Study:
-        """Reads the Study."""
-        return Study.model_validate(_read(self.study_file))
+        """Reads the Study.
+
+        Raises:
+            ForeignFolder: It has another name than its folder.
+        """
+        found = Study.model_validate(_read(self.study_file))
+        if found.metadata.name != self.path.resolve().name:
+            raise ForeignFolder(self.study_file, found.metadata.name)
+        return found
 
     def trials(self) -> list[Trial]:
         """Reads the Trials, sorted by index."""
@@ -130,8 +149,20 @@ class Folder:
         return sorted(found, key=lambda t: t.spec.index)
 
     def trial(self, name: str) -> Trial:
-        """Reads one Trial."""
-        return Trial.model_validate(_read(self.trials_folder / f"{name}.yaml"))
+        """Reads one Trial.
+
+        Raises:
+            ForeignFolder: It has another name than its file, or a run that is not its own.
+        """
+        file = self.trials_folder / f"{name}.yaml"
+        found = Trial.model_validate(_read(file))
+        runs = (found.status.runs if found.status else None) or ()
+        for wrong in (
+            *(n for n in (found.metadata.name,) if n != name),
+            *(r.job for r in runs if r.job != job_name(RunKey(name, r.rung, r.fold, r.attempt))),
+        ):
+            raise ForeignFolder(file, wrong)
+        return found
 
     def events(self) -> list[dict[str, Any]]:
         """Reads the events, the oldest first."""
