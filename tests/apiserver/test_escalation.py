@@ -391,6 +391,37 @@ def test_a_pod_of_another_job_is_not_believed_whatever_it_says_of_itself(place: 
     place.kubectl("delete", "job/older-than-the-policies", "study/believed", "--wait=false")
 
 
+def made_by_the_controller(trial: Object, **pod: Any) -> Object:
+    """A Job as the controller makes it, or as somebody would who has its account."""
+    made = job("by-its-account", labels=OURS, ownerReferences=owned(trial))
+    made["spec"]["template"]["spec"] |= {"automountServiceAccountToken": False, **pod}
+    return made
+
+
+def test_whoever_has_the_controllers_account_makes_no_other_jobs_than_it_does(
+    place: Namespace, account: Path
+) -> None:
+    stolen, trial = Namespace(account, place.name), of_victim(place)
+    privileged = [CONTAINER | {"securityContext": {"privileged": True}}]
+    attacks = {
+        "Trials only": job("by-its-account"),
+        "privileged": made_by_the_controller(trial, containers=privileged),
+        "hostPath": made_by_the_controller(
+            trial, volumes=[{"name": "root", "hostPath": {"path": "/"}}]
+        ),
+        "serviceAccountName": made_by_the_controller(trial, serviceAccountName="admin"),
+        "automountServiceAccountToken": made_by_the_controller(
+            trial, automountServiceAccountToken=True
+        ),
+        "must be false": made_by_the_controller(trial, automountServiceAccountToken=None),
+    }
+    for message, attack in attacks.items():
+        with pytest.raises(Refused, match=message):
+            stolen.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(attack))
+    harmless = json.dumps(made_by_the_controller(trial))
+    stolen.kubectl("create", "--dry-run=server", "-f", "-", stdin=harmless)
+
+
 def test_there_are_enough_of_them() -> None:
     assert len(TEMPLATES) + len(DEEDS) + len(TEMPLATE_DEEDS) >= 45
 

@@ -479,9 +479,10 @@ def test_garbage_is_no_last_word(message: str | None) -> None:
     [
         ({}, LastWord({})),
         ({"seq": 3, "reason": "Completed"}, LastWord({}, 3, "Completed")),
-        ({"seq": True, "reason": "two words"}, LastWord({})),
+        ({"seq": True, "reason": "two words"}, LastWord({}, message="two words")),
+        ({"reason": "Preempted", "message": "not I"}, LastWord({}, message="Preempted: not I")),
         ({"seq": "3", "reason": 7, "message": 8}, LastWord({}, message="8")),
-        ({"reason": "A" * 2000}, LastWord({})),
+        ({"reason": "A" * 2000}, LastWord({}, message="A" * 1024)),
         ({"metrics": [1]}, LastWord({})),
         ({"metrics": {"a": 1, "b": {"latest": "x"}, "c": {"min": 1}}}, LastWord({})),
         ({"metrics": {"a": {"latest": 10**400}}}, LastWord({})),

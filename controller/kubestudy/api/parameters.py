@@ -12,6 +12,8 @@ from kubestudy.api.base import ApiModel, Rule
 
 MAX_PARAMETERS = 64
 MAX_VALUES = 128
+MOST_STEPS = 2**53
+"""A range with a step has fewer values: a float tells so many apart."""
 
 Number = StrictInt | StrictFloat
 Value = StrictInt | StrictFloat | StrictStr
@@ -210,6 +212,20 @@ class Parameter(ApiModel):
             ),
             "step",
             "needs min and max, and must not exceed max - min",
+        ),
+        Rule(
+            f"!has(self.step) || !has(self.min) || !has(self.max) || self.step <= 0.0 ||"
+            f" (self.max - self.min) / self.step < {float(MOST_STEPS)}",
+            lambda s: (
+                s.step is None
+                or s.min is None
+                or s.max is None
+                or s.step <= 0
+                or (s.max - s.min) / s.step < MOST_STEPS
+            ),
+            "step",
+            f"is too small for this range: min, max and step make {MOST_STEPS} values or more; give"
+            " a larger step, or none for a continuous range",
         ),
         Rule(
             "!has(self.step) || !has(self.scale) || self.scale != 'Log'",

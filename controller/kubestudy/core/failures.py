@@ -21,6 +21,14 @@ EXIT_REASONS = {
 }
 
 
+CONTRACT_REASONS = frozenset(
+    {
+        *("Completed", "InvalidArgument", "DataUnavailable", "OutOfMemory", "Diverged"),
+        *("Interrupted", "Failed"),
+    }
+)
+"""What a trial may say of itself; a reason of the cluster's, such as Preempted, it may not."""
+
 _SAYS_NOTHING = ("Error", "Completed", "BackoffLimitExceeded", "StartError")
 """Reasons that leave open why a pod failed; Completed is of a container beside one that failed."""
 

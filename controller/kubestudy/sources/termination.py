@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
+from kubestudy.core.failures import CONTRACT_REASONS
 from kubestudy.core.reports import LastWord, MetricTrack
 from kubestudy.sources.json_text import fold_number, is_name, json_object, number
 from kubestudy.sources.wanted import is_told
-
-_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 
 
 def last_word(message: str | None, wanted: frozenset[str] = frozenset()) -> LastWord | None:
@@ -40,11 +38,19 @@ def last_word(message: str | None, wanted: frozenset[str] = frozenset()) -> Last
     return LastWord(
         metrics,
         seq if isinstance(seq, int) and not isinstance(seq, bool) else None,
-        reason if isinstance(reason, str) and _REASON.fullmatch(reason) else None,
-        str(record.get("message") or "")[:1024].encode(errors="replace").decode(),
+        reason if isinstance(reason, str) and reason in CONTRACT_REASONS else None,
+        _message(record),
         fold_number(number(record.get("fold"))),
         _folds(record.get("folds"), wanted),
     )
+
+
+def _message(record: dict[str, Any]) -> str:
+    """The message, behind a reason that is not one of the contract's."""
+    reason, message = record.get("reason"), str(record.get("message") or "")
+    if isinstance(reason, str) and reason and reason not in CONTRACT_REASONS:
+        message = f"{reason}: {message}" if message else reason
+    return message[:1024].encode(errors="replace").decode()
 
 
 def _folds(value: Any, wanted: frozenset[str]) -> dict[int, dict[str, MetricTrack]]:

@@ -35,26 +35,3 @@ request.userInfo.username in ['system:serviceaccount:kube-system:generic-garbage
 {{- define "kubestudy.jobController" -}}
 request.userInfo.username in ['system:serviceaccount:kube-system:job-controller', 'system:kube-controller-manager']
 {{- end -}}
-
-{{- /* CEL: what a container may add; as in controller/kubestudy/core/pod_security.py. */ -}}
-{{- define "kubestudy.capabilities" -}}
-'AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'MKNOD', 'NET_BIND_SERVICE',
-'SETFCAP', 'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT'
-{{- end -}}
-
-{{- /* CEL: the sysctls of the pod's own namespaces; as there. */ -}}
-{{- define "kubestudy.sysctls" -}}
-'kernel.shm_rmid_forced', 'net.ipv4.ip_local_port_range', 'net.ipv4.tcp_syncookies',
-'net.ipv4.ping_group_range', 'net.ipv4.ip_unprivileged_port_start',
-'net.ipv4.ip_local_reserved_ports', 'net.ipv4.tcp_keepalive_time', 'net.ipv4.tcp_fin_timeout',
-'net.ipv4.tcp_keepalive_intvl', 'net.ipv4.tcp_keepalive_probes', 'net.ipv4.tcp_rmem',
-'net.ipv4.tcp_wmem'
-{{- end -}}
-
-{{- /* CEL: the kinds of volumes that do not reach the node's own files; as there. */ -}}
-{{- define "kubestudy.volumes" -}}
-'awsElasticBlockStore', 'azureDisk', 'azureFile', 'cephfs', 'cinder', 'configMap', 'csi',
-'downwardAPI', 'emptyDir', 'ephemeral', 'fc', 'flexVolume', 'gcePersistentDisk', 'glusterfs',
-'image', 'iscsi', 'nfs', 'persistentVolumeClaim', 'portworxVolume', 'projected', 'quobyte', 'rbd',
-'scaleIO', 'secret', 'storageos', 'vsphereVolume'
-{{- end -}}
