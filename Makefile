@@ -14,7 +14,7 @@ PREPARE := $(PYTHON) -m tests.support.prepare
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format generate lock sbom audit \
 	cluster-up cluster-down bench bench-search clean \
-	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-faults test-e2e
+	test-unit test-cli test-examples test-trial test-prometheus test-apiserver test-faults test-fuzz test-e2e
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,11 +48,16 @@ test-apiserver: .venv/ready .venv-trial/ready data/NOTICE.txt ## Test the API an
 	$(PREPARE) programs
 	PATH="$(CURDIR)/$(TRIAL):$$PATH" $(PYTEST) tests/apiserver
 
-test-faults: .venv/ready ## Test faults at length: 500 kills, ten minutes of partition, a lost node (an hour)
+test-faults: .venv/ready ## Test faults at length: 500 kills, ten minutes of partition, a lost node, odd input (two hours)
 	$(PREPARE) programs
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/unit/test_state_machine.py $(addprefix tests/apiserver/test_, \
 		kills.py faults.py watching.py obstacles.py leading.py clocks.py same_suggestions.py)
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/e2e/test_node_faults.py tests/e2e/test_log_storms.py
+	$(MAKE) --no-print-directory test-fuzz
+
+FUZZ_MINUTES ?= 60
+test-fuzz: .venv/ready ## Give odd input to all that reads what others wrote, for FUZZ_MINUTES (60)
+	PYTHONPATH=controller:trial_image $(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES)
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
 	$(PREPARE) programs images

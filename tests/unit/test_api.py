@@ -71,6 +71,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (parameter(**RANGE, step=-1), "spec.parameters[0].step", "must be above 0"),
     (parameter(**RANGE, step=9), "spec.parameters[0].step", "needs min and max, and must not"),
     (parameter(values=[1], step=1), "spec.parameters[0].step", "needs min and max, and must not"),
+    (parameter(**RANGE, step=1e-300), "spec.parameters[0].step", "is too small for this range"),
     (parameter(**RANGE, step=1, scale="Log"), "spec.parameters[0].step", "cannot be combined"),
     (parameter(values=[1], scale="Linear"), "spec.parameters[0].scale", "belongs to a range"),
     (parameter(choices=["a"], type="Int"), "spec.parameters[0].type", "belongs to numbers"),

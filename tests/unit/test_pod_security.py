@@ -88,7 +88,6 @@ DANGEROUS: dict[str, dict[str, Any]] = {
     f"{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].key": near(
         matchExpressions=[{"key": "${parameters.size}", "operator": "In", "values": ["node1"]}]
     ),
-    "spec.containers[0].securityContext": template(securityContext="${parameters.size}"),
     "spec.containers[0].securityContext.capabilities.add": confined(
         capabilities={"add": "${parameters.size}"}
     ),
@@ -147,3 +146,29 @@ def test_what_takes_nothing_from_the_nodes_protection_is_fine() -> None:
         "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
     }
     assert problems(study(trial={"template": harmless})) == []
+
+
+ODD: dict[str, tuple[dict[str, Any], str]] = {
+    "containers[0].env": (template(env={"A": "1"}), "must be a list"),
+    "containers[0].env[0]": (template(env=["A=1"]), "must be an object, not 'A=1'"),
+    "containers[0].env[0].name": (template(env=[{"value": "1"}]), "is required"),
+    "containers[0].env[0].value": (template(env=[{"name": "A", "value": 1}]), 'quote it: "1"'),
+    "containers[0].args[0]": (
+        template(args=[True]),
+        'must be a string, not True; quote it: "true"',
+    ),
+    "containers[0].volumeMounts": (template(volumeMounts="data"), "must be a list"),
+    "containers[0].resources.limits": (template(resources={"limits": 1}), "must be an object"),
+    "initContainers[0]": (template({"initContainers": [None]}), "must be an object, not None"),
+    "volumes": (template({"volumes": {}}), "must be a list"),
+    "volumes[0].name": (template({"volumes": [{"emptyDir": {}}]}), "is required"),
+    "nodeSelector.gpu": (template({"nodeSelector": {"gpu": True}}), 'quote it: "true"'),
+}
+
+
+@pytest.mark.parametrize("field", ODD)
+def test_a_template_of_another_shape_is_refused_by_the_field(field: str) -> None:
+    odd, message = ODD[field]
+    (error,) = problems(study(trial={"template": odd}))
+    assert error.field == f"spec.trial.template.spec.{field}"
+    assert message in error.message

@@ -60,6 +60,10 @@ MAX_NODES = 200_000
 that etcd takes, has fewer."""
 
 
+MAX_DIGITS = 400
+"""More characters than any number needs: no float is larger than 10^308."""
+
+
 @dataclass(frozen=True)
 class Document:
     """One document of a file.
@@ -190,6 +194,8 @@ def plain(text: str) -> Any:
     if not (text[0] in "+-" or (text[0].isascii() and text[0].isdigit())):
         return text
     digits = text.replace("_", "")
+    if len(digits) > MAX_DIGITS:
+        return text
     for pattern, base in _INTEGERS:
         if pattern.fullmatch(digits):
             number = int(digits, base)

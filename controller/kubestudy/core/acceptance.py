@@ -26,6 +26,7 @@ from kubestudy.core.promql import PromQLError, bind
 from kubestudy.core.space_acceptance import space_problems
 from kubestudy.core.stopping_acceptance import stopping_problems
 from kubestudy.core.suggesting import number_of_suggestions, search_space
+from kubestudy.core.template_shape import shape_problems
 
 MAX_ERRORS = 20
 """How many errors of one Study are reported at once."""
@@ -271,25 +272,13 @@ def _pod(spec: StudySpec) -> Iterator[FieldError]:
             "trial.template.spec.containers", "needs at least one container; the first one trains"
         )
         return
-    for i, container in enumerate(containers):
+    wrong = [
+        FieldError(f"trial.template.{e.field}", e.message) for e in shape_problems(trial.template)
+    ]
+    yield from wrong
+    for i, container in enumerate(containers if not wrong else ()):
         path = f"trial.template.spec.containers[{i}]"
-        if not isinstance(container, dict):
-            yield FieldError(path, "is not an object")
-            continue
-        for field in ("name", "image"):
-            if not isinstance(container.get(field), str) or not container[field]:
-                yield FieldError(f"{path}.{field}", "is required")
-        command, args = container.get("command") or [], container.get("args") or []
-        if not all(isinstance(c, list) for c in (command, args)):
-            yield FieldError(f"{path}.args", "command and args are lists of strings")
-            continue
-        for field, texts in (("command", command), ("args", args)):
-            for j, text in enumerate(texts):
-                if not isinstance(text, str):
-                    yield FieldError(
-                        f"{path}.{field}[{j}]", f"must be a string, not {text!r}; put it in quotes"
-                    )
-        yield from _shell_text(path, command, args)
+        yield from _shell_text(path, container.get("command") or [], container.get("args") or [])
 
 
 def _resources(path: str, resources: dict[str, Any] | None) -> Iterator[FieldError]:

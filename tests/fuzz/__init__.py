@@ -1,0 +1,1 @@
+"""Odd input for everything that reads what somebody else wrote: `python -m tests.fuzz --help`."""
