@@ -165,4 +165,4 @@ def test_broken_results_are_told(here: Invoke) -> None:
     Path("results/grid/trials/grid-3.yaml").write_text("spec: [1\n")
     result = here("top", "grid")
     assert result.exit_code == 1
-    assert "cannot be read: line 2" in result.stderr
+    assert "cannot be read: results/grid/trials/grid-3.yaml: line 2" in result.stderr

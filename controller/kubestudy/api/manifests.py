@@ -106,15 +106,25 @@ def load_all(text: str) -> list[Document]:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        parts = (error.context, error.problem)
-        raise ManifestError(
-            ", ".join(p for p in parts if p), error.problem_mark or error.context_mark
-        ) from error
+        raise _worded(error, text) from error
     except yaml.YAMLError as error:
-        raise ManifestError("a character that YAML does not allow") from error
+        raise ManifestError("a character that YAML does not allow; remove it") from error
     except RecursionError as error:
         raise ManifestError("is nested too deeply") from error
     return documents
+
+
+def _worded(error: yaml.MarkedYAMLError, text: str) -> ManifestError:
+    """What is wrong with YAML; of a tab the reader says that it cannot start any token."""
+    mark: Any = error.problem_mark or error.context_mark
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    blank = line[: len(line) - len(line.lstrip())]
+    at = line.find("\t") if "\t" in blank else mark.column if mark else 0
+    if line[at : at + 1] == "\t":
+        tab = yaml.Mark("", 0, mark.line, at, None, 0)
+        return ManifestError("a tab, which YAML does not allow here: use blanks", tab)
+    return ManifestError(", ".join(p for p in (error.context, error.problem) if p), mark)
 
 
 def load(text: str) -> Any:

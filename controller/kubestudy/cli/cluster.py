@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.config import ConfigException
-from pydantic import ValidationError
 
 from kubestudy.api.base import LABEL_RUN, LABEL_STUDY
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
+from kubestudy.api.validation import InvalidObject, Model, read
 from kubestudy.cli.errors import CommandError, NotFound
 from kubestudy.cli.source import Told
 from kubestudy.core.facts import RunKey
@@ -240,13 +240,11 @@ def _patient() -> Iterator[None]:
 
 
 def _study(data: Object) -> Study:
-    with _understood():
-        return Study.model_validate(data)
+    return _understood(Study, data)
 
 
 def _trial(data: Object) -> Trial:
-    with _understood():
-        return Trial.model_validate(data)
+    return _understood(Trial, data)
 
 
 def _namespace(study: Study) -> str:
@@ -268,15 +266,14 @@ def _when(event: Object) -> datetime:
     return datetime.fromisoformat(text) if text else datetime.now(UTC)
 
 
-@contextlib.contextmanager
-def _understood() -> Iterator[None]:
+def _understood(model: type[Model], data: Object) -> Model:
     try:
-        yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        return read(model, data)
+    except InvalidObject as error:
         raise CommandError(
-            f"an object was written by another version of kubestudy ({field}: {first['msg']})"
+            f"the {data.get('kind') or model.__name__} {data['metadata']['name']} was written by"
+            f" another version of kubestudy, or by hand: {error.errors[0]}; use the command line of"
+            " the version that the cluster has"
         ) from error
 
 

@@ -67,7 +67,13 @@ def _check(label: str, document: Any) -> Checked:
     metadata = document.get("metadata")
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     checked = Checked(label, f"{kind} {name}".strip())
-    if kind != "Study" and group != GROUP and {"apiVersion", "kind"} <= document.keys():
+    katib = group == "kubeflow.org" and kind == "Experiment"
+    if (
+        not katib
+        and kind != "Study"
+        and group != GROUP
+        and {"apiVersion", "kind"} <= document.keys()
+    ):
         return checked  # Somebody else's object: kubectl takes it along.
     try:
         checked.study = parse_study(document)

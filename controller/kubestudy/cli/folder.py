@@ -10,9 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from kubestudy.api.manifests import ManifestError
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.errors import CommandError, NotFound
@@ -20,7 +17,7 @@ from kubestudy.cli.source import DEFAULT_RESULTS, Told
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
 from kubestudy.local.engine import Moment
-from kubestudy.local.store import Folder, StudyIsRunning, folders
+from kubestudy.local.store import CannotRead, Folder, StudyIsRunning, folders
 
 _LOOK_SECONDS = 0.3
 
@@ -154,6 +151,8 @@ def _readable() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename} is gone") from error
-    except (ManifestError, ValidationError) as error:
-        text = str(error).partition("For further information")[0]
-        raise CommandError(f"the results cannot be read: {' '.join(text.split())}") from error
+    except CannotRead as error:
+        raise CommandError(
+            f"the results cannot be read: {error}; mend the file, or begin anew by"
+            " `kubestudy run FILE --restart`"
+        ) from error

@@ -25,7 +25,7 @@ from kubestudy.local import container
 from kubestudy.local.engine import Engine
 from kubestudy.local.machine import Machine, this_machine
 from kubestudy.local.processes import Processes
-from kubestudy.local.store import CannotChange, Folder, Store, StudyIsRunning
+from kubestudy.local.store import CannotChange, CannotRead, Folder, Store, StudyIsRunning
 
 
 @click.command()
@@ -120,6 +120,10 @@ def run(
     except StudyIsRunning as error:
         raise CommandError(
             f"{folder.path}: {error}; see `kubestudy watch {folder.path.name}`"
+        ) from error
+    except CannotRead as error:
+        raise CommandError(
+            f"the results cannot be read: {error}; mend the file, or begin anew by --restart"
         ) from error
 
     if not ended:

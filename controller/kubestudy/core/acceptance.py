@@ -13,6 +13,7 @@ from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.budget import MAX_TRIALS
+from kubestudy.api.field_errors import field_errors, in_quotes, shown
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study, StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
@@ -30,7 +31,7 @@ SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
 # What the controller itself puts into a pod template or decides about it.
 _RESERVED_POD_FIELDS = {
-    "restartPolicy": "is always Never: kubestudy decides what is run again",
+    "restartPolicy": "is always Never: kubestudy decides what is run again; leave it out",
     "nodeName": "would go past the scheduler; use nodeSelector or affinity",
 }
 
@@ -144,18 +145,10 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     try:
         kind.settings_model.model_validate(algorithm.settings or {})
     except ValidationError as error:
-        fields = kind.settings_model.model_fields
-        allowed = ", ".join(f.alias or name for name, f in fields.items()) or "none"
-        for e in error.errors():
-            path = ".".join(map(str, e["loc"]))
-            invalid = True
-            if not path:
-                yield FieldError("algorithm.settings", e["msg"].removeprefix("Value error, "))
-                continue
-            yield FieldError(
-                f"algorithm.settings.{path}",
-                f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
-            )
+        invalid = True
+        yield from field_errors(
+            error, kind.settings_model, "algorithm.settings", owner=algorithm.type
+        )
     if kind.one_objective and len(spec.objectives) > 1:
         several = ", ".join(name for name, k in available().items() if not k.one_objective)
         yield FieldError(
@@ -229,8 +222,8 @@ def _resource(spec: StudySpec, kind: type[SearchAlgorithm]) -> Iterator[FieldErr
     if spec.budget.parallelism < spec.folds:
         yield FieldError(
             "budget.parallelism",
-            f"must be at least {spec.folds} with {algorithm.type}, since all folds of a trial run"
-            " side by side",
+            f"must be at least {spec.folds} with {algorithm.type}, not {spec.budget.parallelism}:"
+            " all folds of a trial run side by side",
         )
 
 
@@ -275,11 +268,22 @@ def _pod(spec: StudySpec) -> Iterator[FieldError]:
             continue
         for field, texts in (("command", command), ("args", args)):
             for j, text in enumerate(texts):
-                if not isinstance(text, str):
-                    yield FieldError(
-                        f"{path}.{field}[{j}]", f"must be a string, not {text!r}; put it in quotes"
-                    )
+                yield from _string(f"{path}.{field}[{j}]", text)
+        yield from _variables(f"{path}.env", container.get("env"))
         yield from _shell_text(path, command, args)
+
+
+def _variables(path: str, variables: Any) -> Iterator[FieldError]:
+    for i, variable in enumerate(variables if isinstance(variables, list) else ()):
+        for field in ("name", "value"):
+            if isinstance(variable, dict) and variable.get(field) is not None:
+                yield from _string(f"{path}[{i}].{field}", variable[field])
+
+
+def _string(path: str, value: Any) -> Iterator[FieldError]:
+    if not isinstance(value, str):
+        advice = "" if isinstance(value, dict | list) else f": {in_quotes(value)}"
+        yield FieldError(path, f"must be a string, not {shown(value)}{advice}")
 
 
 def _resources(path: str, resources: dict[str, Any] | None) -> Iterator[FieldError]:
@@ -288,7 +292,7 @@ def _resources(path: str, resources: dict[str, Any] | None) -> Iterator[FieldErr
             yield FieldError(f"{path}.{field}", "unknown field; resources has requests and limits")
         elif field != "claims" and not isinstance(quantities, dict):
             yield FieldError(
-                f"{path}.{field}", f"must be an object such as {{cpu: 2}}, not {quantities!r}"
+                f"{path}.{field}", f"must be an object such as {{cpu: 2}}, not {shown(quantities)}"
             )
 
 

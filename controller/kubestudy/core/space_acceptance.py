@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubestudy.algorithms.space import Dimension, SearchSpace
+from kubestudy.api.field_errors import in_quotes, listed, shown
 from kubestudy.api.parameters import Assignment, Parameter, When
 from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
@@ -41,7 +42,9 @@ def _condition(
     if other is None:
         return  # A rule of the schema says so.
     if ring := _ring(parameter, spec):
-        yield FieldError(path, f"parameters depend on each other in a ring: {' -> '.join(ring)}")
+        yield FieldError(
+            path, f"parameters depend on each other in a ring: {' -> '.join(ring)}; take a when out"
+        )
         return
     axis = Dimension(other)
     strings = other.choices is not None
@@ -109,9 +112,11 @@ def _initial_trials(spec: StudySpec, space: SearchSpace) -> Iterator[FieldError]
             continue
         constraint = space.broken_by(given)
         if constraint is not None:
-            yield FieldError(path, f"breaks {constraint.message or constraint.expression!r}")
+            yield FieldError(
+                path, f"breaks {constraint.message or constraint.expression!r}; change it"
+            )
         if given in whole:
-            yield FieldError(path, "stands twice in initialTrials")
+            yield FieldError(path, "stands twice in initialTrials; remove one")
         whole.append(given)
     number = len(spec.initial_trials or ())
     if space.size is not None and number > space.size:
@@ -127,13 +132,17 @@ def _initial_values(
         here = f"{path}.{name}"
         parameter = spec.parameter.get(name)
         if parameter is None:
+            near = did_you_mean(name, spec.parameter)
+            if name in ("true", "false"):
+                near = f": {in_quotes(name == 'true')}"
             yield FieldError(
-                here,
-                f"no parameter is named {name!r}{did_you_mean(name, spec.parameter)}; there are"
-                f" {', '.join(spec.parameter)}",
+                here, f"no parameter is named {name!r}{near}; there are {listed(spec.parameter)}"
             )
-        elif isinstance(value, bool) or not isinstance(value, int | float | str):
-            yield FieldError(here, f"must be a number or a string, not {value!r}")
+        elif isinstance(value, bool):
+            advice = f": {in_quotes(value)}" if parameter.choices else ""
+            yield FieldError(here, f"must be a number or a string, not {shown(value)}{advice}")
+        elif not isinstance(value, int | float | str):
+            yield FieldError(here, f"must be a number or a string, not {shown(value)}")
         elif space.dimension[name].place(value) is None:
             yield FieldError(
                 here, f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"

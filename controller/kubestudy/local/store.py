@@ -34,7 +34,7 @@ from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
-from kubestudy.api.validation import FieldError, InvalidObject, parse_study
+from kubestudy.api.validation import FieldError, InvalidObject, Model, parse_study, read
 from kubestudy.core.plan import Event
 
 IMMUTABLE = (
@@ -63,6 +63,10 @@ class StudyIsRunning(Exception):
     def __init__(self, pid: int):
         super().__init__(f"another `kubestudy run` (process {pid}) is at work on it")
         self.pid = pid
+
+
+class CannotRead(Exception):
+    """A file of the results does not hold what it should; the message names it."""
 
 
 class CannotChange(Exception):
@@ -122,7 +126,7 @@ class Folder:
 
     def study(self) -> Study:
         """Reads the Study."""
-        return Study.model_validate(_read(self.study_file))
+        return _object(Study, self.study_file)
 
     def trials(self) -> list[Trial]:
         """Reads the Trials, sorted by index."""
@@ -131,7 +135,7 @@ class Folder:
 
     def trial(self, name: str) -> Trial:
         """Reads one Trial."""
-        return Trial.model_validate(_read(self.trials_folder / f"{name}.yaml"))
+        return _object(Trial, self.trials_folder / f"{name}.yaml")
 
     def events(self) -> list[dict[str, Any]]:
         """Reads the events, the oldest first."""
@@ -361,6 +365,18 @@ def _now() -> datetime:
 
 def _read(path: Path) -> Any:
     return manifests.load(path.read_text())
+
+
+def _object(model: type[Model], path: Path) -> Model:
+    """Reads an object of a file.
+
+    Raises:
+        CannotRead: Somebody has edited or cut it.
+    """
+    try:
+        return read(model, _read(path))
+    except (manifests.ManifestError, InvalidObject, UnicodeDecodeError) as error:
+        raise CannotRead(f"{path}: {error}") from error
 
 
 def _write(path: Path, data: Any) -> None:
