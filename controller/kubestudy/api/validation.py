@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from kubestudy.api import other_tools
 from kubestudy.api.base import API_VERSION, ApiModel, Rule, nested_model
-from kubestudy.api.field_errors import FieldError, did_you_mean, field_errors, join, shown
+from kubestudy.api.field_errors import FieldError, did_you_mean, field_errors, join, listed, shown
 from kubestudy.api.meta import ObjectMeta
 from kubestudy.api.study import Study
 
@@ -75,11 +75,22 @@ def _another_kind(document: dict[str, Any]) -> FieldError | None:
         return FieldError("kind", other_tools.KATIB_EXPERIMENT)
     for field, wanted, given in (("apiVersion", API_VERSION, version), ("kind", "Study", kind)):
         if given is None:
-            return FieldError(field, f"must be {wanted!r}, and is missing")
+            return FieldError(field, f"must be {wanted!r}, and is missing{_of_another(document)}")
         if given != wanted:
             near = did_you_mean(str(given), [wanted])
             return FieldError(field, f"must be {wanted!r}, not {shown(given)}{near}")
     return None
+
+
+def _of_another(document: dict[str, Any]) -> str:
+    """Whose file it is that has no kind."""
+    tools = {k: other_tools.FIELDS[k][0] for k in document if k in other_tools.FIELDS}
+    if not tools:
+        return ""
+    return (
+        f"; {listed(tools)} belong to {' or '.join(dict.fromkeys(tools.values()))}: see"
+        " docs/other-tools.md for what they are in a Study"
+    )
 
 
 def _wrong_names(metadata: ObjectMeta) -> Iterator[FieldError]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kubernetes.config import ConfigException
@@ -17,8 +18,8 @@ from kubestudy.api.base import LABEL_RUN, LABEL_STUDY
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, Model, read
-from kubestudy.cli.errors import CommandError, NotFound
-from kubestudy.cli.source import Told
+from kubestudy.cli.errors import NOT_FOUND, CommandError, NotFound
+from kubestudy.cli.source import DEFAULT_RESULTS, Told
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name, label_value
 from kubestudy.local.engine import Moment
@@ -38,9 +39,24 @@ _PAGE = 500
 # Seconds until an API server that did not answer is asked again.
 _PAUSE = 2.0
 
+_ADVICE = {
+    401: "; it does not know you: log in to it again, or name another user by --context",
+    403: "; ask its administrator for the role view of this namespace, or edit to change Studies",
+}
+
 _ALL, _GONE = "ALL", "DELETED"
 _Change = tuple[Resource, str, list[Object]]
 _Changes = queue.SimpleQueue[_Change | Exception]
+
+
+class NoCluster(CommandError):
+    """Nothing says where a cluster is."""
+
+
+class Gone(CommandError):
+    """The API server has no such object."""
+
+    exit_code = NOT_FOUND
 
 
 class ClusterSource:
@@ -50,10 +66,14 @@ class ClusterSource:
         client: The way to the API server.
         namespace: Where to look; None for everywhere.
         flags: What to add to a command line so that it finds the same place.
+
+    Attributes:
+        beside: Names of Studies that are in the results folder here, one of which may be meant.
     """
 
     def __init__(self, client: KubeClient, namespace: str | None, flags: str = ""):
         self._client, self._namespace, self.flags = client, namespace, flags
+        self.beside: list[str] = []
 
     @classmethod
     def connect(
@@ -67,9 +87,16 @@ class ClusterSource:
         try:
             client = KubeClient.connect(kubeconfig, context)
         except (ConfigException, OSError) as error:
-            raise CommandError(
+            if kubeconfig and not Path(kubeconfig).is_file():
+                raise NoCluster(f"{kubeconfig}: there is no such kubeconfig file") from error
+            raise NoCluster(
                 f"there is no cluster to talk to ({error}), and no folder results/ with this"
                 " Study here; see --results, --context and --kubeconfig"
+            ) from error
+        except Exception as error:  # The library reads a kubeconfig that is none as if it were one.
+            raise NoCluster(
+                f"the kubeconfig cannot be read ({type(error).__name__}: {error}); does"
+                " `kubectl config view` show it? see --kubeconfig"
             ) from error
         given = {"--kubeconfig": kubeconfig, "--context": context, "-n": namespace}
         flags = "".join(f" {k} {shlex.quote(v)}" for k, v in given.items() if v)
@@ -89,9 +116,16 @@ class ClusterSource:
         try:
             with _answered():
                 return _study(self._client.get(STUDIES, namespace, name))
-        except NotFound:
-            known = [o["metadata"]["name"] for o in self._list(STUDIES)]
-            raise NotFound(name, f"namespace {namespace}", known) from None
+        except Gone:
+            known: list[str] = []
+            with contextlib.suppress(CommandError):  # Who may get one may not list all.
+                known = [o["metadata"]["name"] for o in self._list(STUDIES, namespace)]
+            here = f" or {DEFAULT_RESULTS}/" if self.beside else ""
+            where = f"namespace {namespace}{here}"
+            raise NotFound(name, where, [*known, *self.beside]) from None
+        except CommandError as error:
+            missing = NotFound(name, f"{DEFAULT_RESULTS}/", self.beside)
+            raise missing if missing.closest else error from None
 
     def trials(self, study: Study) -> list[Trial]:
         """The trials of a Study, sorted by index."""
@@ -271,7 +305,7 @@ def _understood(model: type[Model], data: Object) -> Model:
         return read(model, data)
     except InvalidObject as error:
         raise CommandError(
-            f"the {data.get('kind') or model.__name__} {data['metadata']['name']} was written by"
+            f"the {model.__name__} {(data.get('metadata') or {}).get('name')} was written by"
             f" another version of kubestudy, or by hand: {error.errors[0]}; use the command line of"
             " the version that the cluster has"
         ) from error
@@ -284,11 +318,18 @@ def _answered() -> Iterator[None]:
         yield
     except ApiError as error:
         if error.status == 404 and error.reason == "NotFound" and "not found" in error.message:
-            raise NotFound(error.message, "the cluster") from error
+            raise Gone(error.message) from error
         if error.status == 404:
             raise CommandError(
-                "this cluster does not know Studies; install kubestudy in it first"
+                "this cluster does not know Studies; install kubestudy in it first, or name another"
+                " one by --context"
             ) from error
         if error.status == 0:
-            raise CommandError(f"the cluster does not answer: {error.message}") from error
-        raise CommandError(f"the cluster refused: {error.message}") from error
+            raise CommandError(
+                f"the cluster does not answer: {error.message}; is it the right one, and up? see"
+                " `kubectl cluster-info`, --context and --kubeconfig"
+            ) from error
+        advice = _ADVICE.get(error.status, "")
+        if error.status >= 500:
+            advice = f"; it has a trouble of its own (status {error.status}), so try again"
+        raise CommandError(f"the cluster refused: {error.message}{advice}") from error

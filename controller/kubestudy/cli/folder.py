@@ -42,6 +42,10 @@ class FolderSource:
             return bool(folders(self.results))
         return any(self._folder(n).exists() for n in (name, name.rpartition("-")[0]) if n)
 
+    def names(self) -> list[str]:
+        """The names of all Studies."""
+        return [f.path.name for f in folders(self.results)]
+
     def where(self, study: Study) -> str:
         """The Study's folder."""
         return str(self._folder(study.metadata.name).path)
@@ -55,7 +59,8 @@ class FolderSource:
         """One Study."""
         folder = self._folder(name)
         if not folder.exists():
-            raise NotFound(name, f"{self.results}/", [f.path.name for f in folders(self.results)])
+            missing = "" if self.results.is_dir() else " (there is no such folder)"
+            raise NotFound(name, f"{self.results}/{missing}", self.names())
         with _readable():
             return folder.study()
 

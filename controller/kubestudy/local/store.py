@@ -375,7 +375,9 @@ def _object(model: type[Model], path: Path) -> Model:
     """
     try:
         return read(model, _read(path))
-    except (manifests.ManifestError, InvalidObject, UnicodeDecodeError) as error:
+    except InvalidObject as error:
+        raise CannotRead(f"{path}: {error.errors[0]}") from error
+    except (manifests.ManifestError, UnicodeDecodeError) as error:
         raise CannotRead(f"{path}: {error}") from error
 
 
