@@ -262,6 +262,8 @@ def test_a_kubeconfig_that_is_none_is_told(text: str, invoke: Invoke) -> None:
     result = invoke("get", "--kubeconfig", "config")
     assert result.exit_code == 1
     assert "cannot be read" in result.stderr or "no cluster to talk to" in result.stderr
+    controller = invoke("controller", "--kubeconfig", "config")
+    assert (controller.exit_code, controller.stderr) == (1, result.stderr)
     missing = invoke("get", "--kubeconfig", "none")
     assert "none: there is no such kubeconfig file" in missing.stderr
 

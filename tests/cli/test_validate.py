@@ -59,6 +59,10 @@ def test_standard_input_and_all_documents_are_checked(invoke: Invoke) -> None:
         ("a:\n\tb: 1", "wrong.yaml: line 2, column 1: a tab, which YAML does not allow here"),
         ("a:\n  b: 1\n \tc: 2", "wrong.yaml: line 3, column 2: a tab, which YAML does not allow"),
         ("- a:\n-\tb: 1", "wrong.yaml: line 2, column 2: a tab, which YAML does not allow here"),
+        ("a: @b", "wrong.yaml: line 1, column 4: '@' cannot begin a value: put it in quotes"),
+        ("a: b: c", "wrong.yaml: line 1, column 5: a colon where no field may begin"),
+        ("a: {{ .Values.x }}", "wrong.yaml: line 1, column 5: {{ ... }} is a template, not YAML"),
+        ("kind: List\nitems: 5", "wrong.yaml: apiVersion: must be 'kubestudy.dev/v1alpha1'"),
         ("", "wrong.yaml: holds no object; a Study begins with apiVersion: kubestudy.dev/v1alpha1"),
         (
             "apiVersion: kubeflow.org/v1beta1\nkind: Experiment\nmetadata: {name: e}",

@@ -190,6 +190,16 @@ ONE = {"name": "p", "values": [1, 2]}
             "unknown field (did you mean startupTrials?); TPE takes startupTrials",
         ),
         (
+            "spec.initialTrials[0].p",
+            {"parameters": [ONE], "initialTrials": [{"p": "1"}]},
+            "never has the value '1'; it has 1, 2: remove the quotes",
+        ),
+        (
+            "spec.initialTrials[0].p",
+            {"parameters": [{"name": "p", "choices": ["1", "2"]}], "initialTrials": [{"p": 1}]},
+            "never has the value 1; it has '1', '2': quote it: \"1\"",
+        ),
+        (
             "spec.initialTrials[0].true",
             {"parameters": [ONE | {"name": "y"}], "initialTrials": [{"true": 1}]},
             "no parameter is named 'true': YAML takes y, yes, on and true without quotes for true",

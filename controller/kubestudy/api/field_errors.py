@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from kubestudy.api import other_tools
 from kubestudy.api.base import nested_model
 from kubestudy.api.manifests import plain
+from kubestudy.api.meta import ObjectMeta
 
 _SHOWN = 80
 """No more characters of a value are shown."""
@@ -265,6 +266,8 @@ def _message(wrongs: list[_Wrong]) -> str:
 
 def _wanted(place: _Place) -> str:
     """What a field should have, in the API's own words."""
+    if _bare(place.type) is ObjectMeta:
+        return ": write metadata: {name: ...}"
     if isinstance(kind := _bare(place.type), EnumType):
         return f": {_one_of(_choices(kind))}"
     told = (place.field.description if place.field else None) or ""
@@ -386,6 +389,8 @@ def _as_object(place: _Place, given: Any) -> str:
     fields = _fields(kind) if _is_model(kind) else {}
     if isinstance(given, list):
         return "remove the dash before it" if len(given) == 1 else "write one object"
+    if kind is ObjectMeta:
+        return f"write metadata: {{name: {shown(given)}}}"
     if not fields:
         return "write one, as in {name: value}"
     required = [n for n, f in fields.items() if f.is_required()]

@@ -124,7 +124,15 @@ def _worded(error: yaml.MarkedYAMLError, text: str) -> ManifestError:
     if line[at : at + 1] == "\t":
         tab = yaml.Mark("", 0, mark.line, at, None, 0)
         return ManifestError("a tab, which YAML does not allow here: use blanks", tab)
-    return ManifestError(", ".join(p for p in (error.context, error.problem) if p), mark)
+    problem = error.problem or ""
+    if "cannot start any token" in problem and line[at:]:
+        return ManifestError(f"{line[at]!r} cannot begin a value: put it in quotes", mark)
+    if "mapping values are not allowed" in problem:
+        return ManifestError(
+            "a colon where no field may begin: put the value in quotes, or mend the indentation",
+            mark,
+        )
+    return ManifestError(", ".join(p for p in (error.context, problem) if p), mark)
 
 
 def load(text: str) -> Any:
@@ -237,7 +245,12 @@ class _Loader(_BaseLoader):
         if isinstance(key, float):
             return f"{key:g}"
         if not isinstance(key, str):
-            raise ManifestError(f"{key!r} cannot be the key of an object", node.start_mark)
+            raise ManifestError(
+                "{{ ... }} is a template, not YAML: render it first, as by `helm template`"
+                if isinstance(key, dict)
+                else f"{key!r} cannot be the key of an object; put it in quotes",
+                node.start_mark,
+            )
         return key
 
 

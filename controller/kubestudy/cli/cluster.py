@@ -53,6 +53,27 @@ class NoCluster(CommandError):
     """Nothing says where a cluster is."""
 
 
+def connected(kubeconfig: str | None, context: str | None) -> KubeClient:
+    """Connects as kubectl would with the same flags.
+
+    Raises:
+        NoCluster: Nothing says, in a form that can be read, where a cluster is.
+    """
+    try:
+        return KubeClient.connect(kubeconfig, context)
+    except (ConfigException, OSError) as error:
+        if kubeconfig and not Path(kubeconfig).is_file():
+            raise NoCluster(f"{kubeconfig}: there is no such kubeconfig file") from error
+        raise NoCluster(
+            f"there is no cluster to talk to ({error}); see --context and --kubeconfig"
+        ) from error
+    except Exception as error:  # The library takes any file for a kubeconfig.
+        raise NoCluster(
+            f"the kubeconfig cannot be read ({type(error).__name__}: {error}); does"
+            " `kubectl config view` show it? see --kubeconfig"
+        ) from error
+
+
 class Gone(CommandError):
     """The API server has no such object."""
 
@@ -84,20 +105,7 @@ class ClusterSource:
         all_namespaces: bool,
     ) -> ClusterSource:
         """Connects as kubectl would with the same flags."""
-        try:
-            client = KubeClient.connect(kubeconfig, context)
-        except (ConfigException, OSError) as error:
-            if kubeconfig and not Path(kubeconfig).is_file():
-                raise NoCluster(f"{kubeconfig}: there is no such kubeconfig file") from error
-            raise NoCluster(
-                f"there is no cluster to talk to ({error}), and no folder results/ with this"
-                " Study here; see --results, --context and --kubeconfig"
-            ) from error
-        except Exception as error:  # The library reads a kubeconfig that is none as if it were one.
-            raise NoCluster(
-                f"the kubeconfig cannot be read ({type(error).__name__}: {error}); does"
-                " `kubectl config view` show it? see --kubeconfig"
-            ) from error
+        client = connected(kubeconfig, context)
         given = {"--kubeconfig": kubeconfig, "--context": context, "-n": namespace}
         flags = "".join(f" {k} {shlex.quote(v)}" for k, v in given.items() if v)
         return cls(client, None if all_namespaces else namespace or client.namespace, flags)

@@ -74,8 +74,9 @@ def _is_manifest(path: Path) -> bool:
 
 def _items(data: Any) -> Iterator[Any]:
     """The objects of a document, which may be a List."""
-    if isinstance(data, dict) and data.get("kind") == "List":
-        yield from data.get("items") or ()
+    items = data.get("items") if isinstance(data, dict) and data.get("kind") == "List" else None
+    if isinstance(items, list):
+        yield from items
     else:
         yield data
 

@@ -43,9 +43,12 @@ class Where:
             source = ClusterSource.connect(
                 self.kubeconfig, self.context, self.namespace, self.all_namespaces
             )
-        except NoCluster:
-            if name is None or not beside:
+        except NoCluster as error:
+            if any(asked):
                 raise
+            if name is None or not beside:
+                where = f"{error.message}, or --results for a folder other than {DEFAULT_RESULTS}/"
+                raise NoCluster(where) from None
             return here  # It knows what names there are, one of which may be meant.
         source.beside = beside
         return source

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from kubestudy.algorithms.space import Dimension, SearchSpace
 from kubestudy.api.field_errors import in_quotes, listed, shown
-from kubestudy.api.parameters import Assignment, Parameter, When
+from kubestudy.api.manifests import plain
+from kubestudy.api.parameters import Assignment, Parameter, Value, When
 from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core.suggesting import search_space
@@ -92,6 +93,16 @@ def _possible(parameter: Parameter) -> str:
     return f"{kind}from {parameter.min} to {parameter.max}{step}"
 
 
+def _other_form(parameter: Parameter, value: Value) -> str:
+    """That a value is a number in quotes, or should be, where that is what is wrong."""
+    if parameter.choices is None and isinstance(value, str):
+        number = bool(value) and isinstance(plain(value), int | float)
+        return ": remove the quotes" if number else ""
+    if parameter.choices and str(value) in parameter.choices and not isinstance(value, str):
+        return f": {in_quotes(value)}"
+    return ""
+
+
 def _constraints(spec: StudySpec) -> Iterator[FieldError]:
     choices = {p.name: p.choices for p in spec.parameters}
     for i, constraint in enumerate(spec.parameter_constraints or ()):
@@ -145,7 +156,9 @@ def _initial_values(
             yield FieldError(here, f"must be a number or a string, not {shown(value)}")
         elif space.dimension[name].place(value) is None:
             yield FieldError(
-                here, f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"
+                here,
+                f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"
+                + _other_form(parameter, value),
             )
         elif parameter.when is not None and not space.is_active(name, given):
             allowed = ", ".join(map(repr, parameter.when.allowed))
