@@ -185,7 +185,7 @@ def test_best_says_why_there_is_none_and_what_to_type(here: Invoke) -> None:
     change_status(best=None, trials={"created": 18, "succeeded": 2, "failed": 16})
     none_feasible = here("best", "grid")
     assert none_feasible.exit_code == 3
-    assert "none of the 2 trials of grid that succeeded keeps to" in none_feasible.stderr
+    assert "none is feasible: of the 2 trials of grid that succeeded, none" in none_feasible.stderr
     assert none_feasible.stderr.endswith("Next:  kubestudy top grid\n")
     change_status(trials={"created": 3, "running": 3}, conditions=[])
     at_work = here("best", "grid")

@@ -94,7 +94,10 @@ class NoBestTrial(CommandError):
             command = f"describe {name}"
         elif tally.succeeded:
             bounds = ", ".join(map(bounded, study.spec.constraints or ()))
-            why = f"none of the {tally.succeeded} trials of {name} that succeeded keeps to {bounds}"
+            why = (
+                f"none is feasible: of the {tally.succeeded} trials of {name} that succeeded, none"
+                f" keeps to {bounds}"
+            )
             command = f"top {name}"
         else:
             others = "" if study.ended else f" yet; {tally.created - tally.finished} are at work"
