@@ -72,6 +72,7 @@ MODELS = sorted(
     key=lambda model: model.__name__,
 )
 JUNK: list[Any] = [
+    *({"a": "b" * 2_000_000}, ["c"] * 500_000, "d " * 1_000_000),
     *(None, True, 5, -(10**9), 10**12, 1.5, float("nan"), "", "x y", "1e-4", "true", "w" * 40_000),
     *([], [None], [True, 1, "a"], ["b"] * 300, [[1]], {}, {"zz": 1}, [{"zz": 1}]),
 ]
@@ -208,6 +209,12 @@ ONE = {"name": "p", "values": [1, 2]}
 )
 def test_a_message_says_what_to_write(field: str, spec: dict[str, Any], says: str) -> None:
     assert says in told(field, **spec)
+
+
+def test_a_study_full_of_mistakes_is_refused_in_a_bounded_number_of_words() -> None:
+    with pytest.raises(InvalidObject) as refused:
+        parse_study(study_document(objectives=[{"metric": [1]}, *range(100_000)], suspend="yes"))
+    assert 0 < len(refused.value.errors) <= 100
 
 
 def test_a_trial_is_refused_in_the_same_words() -> None:

@@ -22,6 +22,10 @@ from kubestudy.api.meta import ObjectMeta
 
 _SHOWN = 80
 """No more characters of a value are shown."""
+_WORDED = 100
+"""No more of pydantic's errors are worded: a list may hold as many as an object has bytes."""
+_COMMAND = 200
+"""No more characters of a command that stands as one string are split into words."""
 _NAMED = 24
 """No more known names are listed."""
 
@@ -81,7 +85,7 @@ class FieldError:
 def field_errors(
     error: ValidationError, model: type[BaseModel], path: str = "", owner: str = "this object"
 ) -> list[FieldError]:
-    """Words what pydantic found wrong with an object.
+    """Words what pydantic found wrong with an object, or the beginning of it.
 
     Args:
         error: What it found.
@@ -90,7 +94,7 @@ def field_errors(
         owner: What takes the fields of the object, such as the name of an algorithm.
     """
     found: dict[str, list[_Wrong]] = {}
-    for e in error.errors(include_url=False):
+    for e in error.errors(include_url=False)[:_WORDED]:
         wrong = _Wrong(e, _place(e["loc"], model))
         found.setdefault(join(path, wrong.place.path), []).append(wrong)
     told: set[str] = set()
@@ -137,6 +141,7 @@ def shown(value: Any) -> str:
         if plain_json
         else repr(str(value) if isinstance(value, str) else value)
     )
+    text = text[: _SHOWN + 1]
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
@@ -372,16 +377,16 @@ def _as_list(place: _Place, given: Any) -> str:
         return f"write each as - {{{required}: {next(iter(given), '...')}, ...}}"
     if isinstance(given, str) and place.name in ("command", "args"):
         try:
-            words = shlex.split(given)
+            words = shlex.split(given[:_COMMAND])
         except ValueError:
-            words = [given]
+            words = [given[:_COMMAND]]
         return f"write {shown_list(words)}"
     return f"write [{shown(given)}]" if not isinstance(given, dict) else "write a list, as in [a]"
 
 
 def shown_list(words: Iterable[str]) -> str:
     """Words as a list in YAML."""
-    return f"[{', '.join(json.dumps(w, ensure_ascii=False) for w in words)}]"[:200]
+    return f"[{', '.join(json.dumps(w, ensure_ascii=False) for w in words)}]"
 
 
 def _as_object(place: _Place, given: Any) -> str:

@@ -177,11 +177,13 @@ def duplicates(document: Any, model: type[BaseModel], path: str = "") -> Iterato
 
 
 def _repeated(values: Iterable[Any], path: str, suffix: str = "") -> Iterator[FieldError]:
-    seen: list[Any] = []
+    seen: set[Any] = set()
     for i, value in enumerate(values):
-        if value is not None and value in seen:
+        if value is None or isinstance(value, list | dict):
+            continue  # Of another type than is wanted, which is said elsewhere.
+        if value in seen:
             yield FieldError(
                 f"{path}[{i}]{suffix}",
                 f"duplicate value: {shown(value)}; it may stand once, so remove one",
             )
-        seen.append(value)
+        seen.add(value)
