@@ -68,16 +68,24 @@ def test_a_metric_that_is_never_told_costs_no_trial_more_than_were_asked_for(
 
 
 @pytest.mark.usefixtures("controller")
-def test_a_mistake_that_all_trials_share_costs_three_of_them(namespace: Namespace) -> None:
-    def no_such_argument(_p: Mapping[str, Any], _: int) -> Ending:
-        return Ending(exit_code=64, seconds=0.1)
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [(64, ""), (2, "usage: train.py [-h]\ntrain.py: error: unrecognized arguments: --rate={}\n")],
+)
+def test_a_mistake_that_all_trials_share_costs_three_of_them(
+    code: int, printed: str, namespace: Namespace
+) -> None:
+    def no_such_argument(parameters: Mapping[str, Any], _: int) -> Ending:
+        return Ending(exit_code=code, seconds=0.1, printed=printed.format(parameters["rate"]))
 
     with Kubelet(namespace, no_such_argument):
         namespace.apply(study("mistaken", EIGHT, budget={"parallelism": 1}))
         done = namespace.wait_for_end("mistaken")
     # The next one may have begun while the third was read.
     assert (count(done, "failed"), count(done, "created") <= 4) == (3, True)
-    assert "InvalidArgument" in condition(done, "Failed")["message"]
+    told = condition(done, "Failed")["message"]
+    assert "InvalidArgument" in told
+    assert not printed or "train.py: error: unrecognized arguments: --rate=" in told
 
 
 def test_a_restart_costs_next_to_nothing(

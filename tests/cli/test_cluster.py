@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,7 +197,9 @@ def test_following_outlasts_an_api_server_that_restarts(
     ("failure", "code", "told"),
     [
         (ApiError(0, "Unreachable", "refused"), 1, "the cluster does not answer: refused"),
-        (ApiError(403, "Forbidden", "may not list"), 1, "the cluster refused: may not list"),
+        (ApiError(403, "Forbidden", "may not list"), 1, "the cluster refused: may not list; ask"),
+        (ApiError(401, "Unauthorized", "Unauthorized"), 1, "Unauthorized; it does not know you"),
+        (ApiError(503, "", "starting"), 1, "starting; it has a trouble of its own (status 503)"),
         (ApiError(404, "NotFound", "404 page"), 1, "this cluster does not know Studies"),
     ],
 )
@@ -221,6 +224,48 @@ def test_a_missing_study_and_a_missing_cluster(
 
     monkeypatch.setattr("kubestudy.cli.cluster.KubeClient.connect", nothing)
     assert "no cluster to talk to" in invoke("top", "grid").stderr
+
+
+@pytest.mark.usefixtures("client")
+def test_a_mistyped_name_is_looked_for_in_both_places(invoke: Invoke) -> None:
+    for name in ("local", "other"):
+        folder = Path("results") / name
+        folder.mkdir(parents=True)
+        (folder / "study.yaml").write_text(GRID)
+    told = "there is no 'lcoal' in namespace lab or results/; did you mean local?"
+    assert told in invoke("top", "lcoal").stderr
+    assert "did you mean grid-1?" in invoke("logs", "gird-1").stderr
+
+
+def test_a_name_like_one_of_the_folder_is_meant_where_the_cluster_does_not_answer(
+    client: FakeClient, invoke: Invoke
+) -> None:
+    folder = Path("results/local")
+    folder.mkdir(parents=True)
+    (folder / "study.yaml").write_text(GRID)
+    down = ApiError(0, "Unreachable", "connection refused")
+
+    def refused(*_: Any) -> None:
+        raise down
+
+    client.get = refused  # type: ignore[method-assign,assignment]
+    meant = invoke("best", "lcoal")
+    assert (meant.exit_code, "did you mean local?" in meant.stderr) == (3, True)
+    other = invoke("best", "mrpc")
+    assert other.exit_code == 1
+    assert "the cluster does not answer: connection refused; is it the right one" in other.stderr
+
+
+@pytest.mark.parametrize("text", ["just text", "[1, 2]", "a: [", "\udcff"])
+def test_a_kubeconfig_that_is_none_is_told(text: str, invoke: Invoke) -> None:
+    Path("config").write_bytes(text.encode(errors="surrogateescape"))
+    result = invoke("get", "--kubeconfig", "config")
+    assert result.exit_code == 1
+    assert "cannot be read" in result.stderr or "no cluster to talk to" in result.stderr
+    controller = invoke("controller", "--kubeconfig", "config")
+    assert (controller.exit_code, controller.stderr) == (1, result.stderr)
+    missing = invoke("get", "--kubeconfig", "none")
+    assert "none: there is no such kubeconfig file" in missing.stderr
 
 
 def test_an_object_of_another_version_is_told(client: FakeClient, invoke: Invoke) -> None:

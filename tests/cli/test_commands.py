@@ -149,6 +149,54 @@ def test_an_unknown_study_ends_with_3(command: str, here: Invoke) -> None:
     assert here(command, "grid-99", "--results", "results").exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("command", "name", "meant"),
+    [
+        *((c, "gird", "grid") for c in ("get", "watch", "top", "best", "describe", "logs")),
+        *((c, "gird", "grid") for c in ("export", "suspend", "resume", "delete", "dashboard")),
+        *((c, "gird-3", "grid-3") for c in ("get", "describe", "logs")),
+        *((c, "grid-3", "grid") for c in ("best", "top", "suspend")),
+    ],
+)
+def test_a_mistyped_name_is_told_what_was_meant_without_a_cluster(
+    command: str, name: str, meant: str, here: Invoke
+) -> None:
+    result = here(command, name)
+    assert result.exit_code == 3
+    assert result.stderr == (f"error: there is no {name!r} in results/; did you mean {meant}?\n")
+
+
+def test_a_name_like_no_other_is_told_which_there_are(here: Invoke) -> None:
+    assert "there is no 'bert' in results/; there is grid\n" in here("top", "bert").stderr
+    nothing = here("top", "bert", "--results", "nowhere")
+    assert nothing.exit_code == 3
+    assert "in nowhere/ (there is no such folder), and no Study at all" in nothing.stderr
+
+
+def change_status(**fields: object) -> None:
+    """Edits the status of the Study in results/grid."""
+    file = Path("results/grid/study.yaml")
+    study = load(file.read_text())
+    study["status"] = {k: v for k, v in (study["status"] | fields).items() if v is not None}
+    file.write_text(json.dumps(study))
+
+
+def test_best_says_why_there_is_none_and_what_to_type(here: Invoke) -> None:
+    change_status(best=None, trials={"created": 18, "succeeded": 2, "failed": 16})
+    none_feasible = here("best", "grid")
+    assert none_feasible.exit_code == 3
+    assert "none is feasible: of the 2 trials of grid that succeeded, none" in none_feasible.stderr
+    assert none_feasible.stderr.endswith("Next:  kubestudy top grid\n")
+    change_status(trials={"created": 3, "running": 3}, conditions=[])
+    at_work = here("best", "grid")
+    assert at_work.exit_code == 3
+    assert "no trial of grid has succeeded yet; 3 are at work" in at_work.stderr
+    assert at_work.stderr.endswith("Next:  kubestudy watch grid\n")
+    shutil.rmtree("results/grid/trials")
+    Path("results/grid/trials").mkdir()
+    assert "grid has no trials yet" in here("best", "grid").stderr
+
+
 def test_an_unknown_trial_is_told_its_neighbours(here: Invoke) -> None:
     result = here("describe", "grid-99")
     assert result.exit_code == 3
@@ -165,4 +213,4 @@ def test_broken_results_are_told(here: Invoke) -> None:
     Path("results/grid/trials/grid-3.yaml").write_text("spec: [1\n")
     result = here("top", "grid")
     assert result.exit_code == 1
-    assert "cannot be read: line 2" in result.stderr
+    assert "cannot be read: results/grid/trials/grid-3.yaml: line 2" in result.stderr

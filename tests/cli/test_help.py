@@ -56,6 +56,11 @@ def test_usage_errors_end_with_2(invoke: Invoke) -> None:
     assert invoke("run", "x.yaml", "--parallelism", "0").exit_code == 2
 
 
+def test_a_command_that_does_not_exist_is_told_its_neighbour(invoke: Invoke) -> None:
+    assert "No such command 'tpo'. Did you mean 'top'?" in invoke("tpo").stderr
+    assert "There are validate, run, get" in invoke("frobnicate").stderr
+
+
 def test_the_plugin_has_its_own_name() -> None:
     code = (
         "import sys; sys.argv[0] = '/x/kubectl-study'; from kubestudy.cli.main import main; main()"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,88 @@ def test_a_study_whose_trials_all_fail_fails(shell: Shell) -> None:
     assert "grid: Failed after" in done.out
     assert "the first" in done.out and "all failed" in done.out
     assert shell.processes() == []
+
+
+def test_a_program_that_refuses_its_arguments_ends_the_study_and_names_its_log(
+    shell: Shell,
+) -> None:
+    (shell.folder / "train.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--rate')\np.parse_args()\n"
+    )
+    command = [sys.executable, "train.py"]
+    text = grid(trial__command=command, trial__args=[], budget__parallelism=1)
+    done = shell("run", shell.write(text))
+    assert done.code == 1
+    assert {t.metadata.name for t in folder(shell).trials()} == {"grid-0", "grid-1", "grid-2"}
+    study = folder(shell).study()
+    assert study_state(study) == "Failed"
+    told = done.out.partition("3 of 3 trials failed:\n")[2]
+    assert told.startswith(
+        "  3 trials (grid-0, grid-1, grid-2): InvalidArgument: exit code 2, after printing:"
+        " train.py: error: unrecognized arguments: --lr="
+    )
+    assert told.endswith("Next:    kubestudy logs grid-0\n")
+    assert "usage: train.py" in shell("logs", "grid-0").out
+    best = shell("best", "grid", "-o", "args")
+    assert (best.code, best.out) == (3, "")
+    assert "no trial of grid has succeeded; all 3 that failed did so by InvalidArgument" in best.err
+    assert best.err.endswith("Next:  kubestudy logs grid-0\n")
+    described = shell("describe", "grid").out
+    assert "Failures:\n  3 trials (grid-0, grid-1, grid-2): InvalidArgument" in described
+    (event,) = [line for line in described.splitlines() if " TrialFailed " in line]
+    assert "(x3)" in event
+
+
+def test_an_exit_code_of_2_alone_is_nobodys_mistake(shell: Shell) -> None:
+    done = shell("run", shell.write(one("ls /nowhere")))
+    assert "grid-0  failed: exit code 2, after printing: ls: cannot access" in done.out
+
+
+def test_failures_of_one_kind_are_told_once_and_others_beside_them(shell: Shell) -> None:
+    script = "[ $1 = 1 ] && exit 4; [ $1 = 5 ] && { echo accuracy=1; exit; }; echo no $1; exit 3"
+    done = shell(
+        "run",
+        shell.write(
+            grid(
+                parameters=[{"name": "lr", "values": [1, 2, 3, 4, 5]}],
+                trial__command=["sh", "-c", script, "sh"],
+                trial__args=["${parameters.lr}"],
+                budget__maxFailedTrials=9,
+            )
+        ),
+    )
+    assert done.code == 0
+    told = done.out.partition("4 of 5 trials failed:\n")[2].splitlines()
+    assert told[:2] == [
+        "  3 trials (grid-1, grid-2, grid-3): exit code 3, after printing: no 2",
+        "  grid-0: exit code 4",
+    ]
+
+
+def test_a_lowered_number_of_trials_is_never_less_than_those_that_have_finished(
+    shell: Shell,
+) -> None:
+    assert shell("run", shell.write(grid())).code == 0
+    again = shell("run", "study.yaml", "--max-trials", "3")
+    assert "18 of 18 trials finished" in again.out and "of 3 trials" not in again.out
+
+
+def test_results_that_somebody_has_edited_are_told_by_file_and_field(shell: Shell) -> None:
+    assert shell("run", shell.write(one("echo accuracy=1"))).code == 0
+    file = shell.folder / "results/grid/trials/grid-0.yaml"
+    file.write_text(file.read_text().replace("index: 0", "index: first"))
+    for command in (["run", "study.yaml"], ["top", "grid"]):
+        done = shell(*command)
+        assert done.code == 1 and "Traceback" not in done.err
+        assert (
+            "error: the results cannot be read: results/grid/trials/grid-0.yaml: spec.index: must"
+            " be an integer, not 'first'; mend the file" in done.err
+        )
+
+
+def test_a_folder_that_cannot_be_written_is_told(shell: Shell) -> None:
+    done = shell("run", shell.write(one("true")), "--results", "/proc/nowhere")
+    assert (done.code, done.err) == (1, "error: /proc/nowhere: No such file or directory\n")
 
 
 def test_a_goal_stops_the_others(shell: Shell) -> None:

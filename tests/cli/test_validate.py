@@ -56,7 +56,19 @@ def test_standard_input_and_all_documents_are_checked(invoke: Invoke) -> None:
     [
         ("a: [1\nb: 2", "wrong.yaml: line 2, column 2: "),
         ("a: 1\na: 2", "wrong.yaml: line 2, column 1: key 'a' stands twice in one object"),
-        ("", "wrong.yaml: holds no object"),
+        ("a:\n\tb: 1", "wrong.yaml: line 2, column 1: a tab, which YAML does not allow here"),
+        ("a:\n  b: 1\n \tc: 2", "wrong.yaml: line 3, column 2: a tab, which YAML does not allow"),
+        ("- a:\n-\tb: 1", "wrong.yaml: line 2, column 2: a tab, which YAML does not allow here"),
+        ("a: @b", "wrong.yaml: line 1, column 4: '@' cannot begin a value: put it in quotes"),
+        ("a: b: c", "wrong.yaml: line 1, column 5: a colon where no field may begin"),
+        ("a: {{ .Values.x }}", "wrong.yaml: line 1, column 5: {{ ... }} is a template, not YAML"),
+        ("kind: List\nitems: 5", "wrong.yaml: apiVersion: must be 'kubestudy.dev/v1alpha1'"),
+        ("", "wrong.yaml: holds no object; a Study begins with apiVersion: kubestudy.dev/v1alpha1"),
+        (
+            "apiVersion: kubeflow.org/v1beta1\nkind: Experiment\nmetadata: {name: e}",
+            "wrong.yaml: kind: a Katib Experiment is no Study: write one",
+        ),
+        ("method: bayes\nmetric: {name: a}", "method, metric belong to W&B: see docs/other-tools"),
         ("just text", "wrong.yaml: is not an object"),
         ("kind: Study", "wrong.yaml: apiVersion: must be 'kubestudy.dev/v1alpha1'"),
         ("apiVersion: kubestudy.dev/v1beta9\nkind: Study", "wrong.yaml: apiVersion: must be"),
@@ -78,6 +90,23 @@ def test_a_missing_file_and_one_of_bytes_are_told(invoke: Invoke) -> None:
     assert result.exit_code == 2
     assert "none.yaml: No such file or directory" in result.stdout
     assert "bytes.yaml: is not UTF-8" in result.stdout
+    assert "byte.yaml: No such file or directory (did you mean bytes.yaml?)" in (
+        invoke("validate", "byte.yaml").stdout
+    )
+    Path("folder").mkdir()
+    Path("folder/a.yaml").write_text(GRID)
+    assert "folder: Is a directory; give a file of it: a.yaml" in (
+        invoke("validate", "folder").stdout
+    )
+
+
+def test_run_says_what_a_file_holds_in_place_of_one_study(invoke: Invoke) -> None:
+    Path("job.yaml").write_text("apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n")
+    Path("two.yaml").write_text(f"{GRID}---\n{GRID}")
+    none, two = invoke("run", "job.yaml"), invoke("run", "two.yaml")
+    assert (none.exit_code, two.exit_code) == (2, 2)
+    assert "job.yaml: holds no Studies (Job j), and run takes one; give the file" in none.stderr
+    assert "two.yaml: holds 2 Studies (Study grid, Study grid), and run takes one" in two.stderr
 
 
 def test_it_tells_what_only_the_cluster_can_know(invoke: Invoke) -> None:

@@ -28,6 +28,7 @@ class Ending:
         disrupted: Whether the cluster takes the pod away.
         folds: What it reports of folds, where it trains several; the last of them is the one it is
             at when it ends.
+        printed: What it printed last; it stands in for a termination message.
     """
 
     accuracy: float | None = None
@@ -36,6 +37,7 @@ class Ending:
     reason: str | None = None
     disrupted: bool = False
     folds: Mapping[int, float] | None = None
+    printed: str = ""
 
     def message(self) -> str:
         """The termination message."""
@@ -44,7 +46,7 @@ class Ending:
             at = {"seq": len(self.folds) - 1, "fold": max(self.folds)}
             return json.dumps(at | {"metrics": {}, "folds": {"accuracy": values}})
         if self.accuracy is None:
-            return ""
+            return self.printed
         track = {"latest": self.accuracy, "min": self.accuracy, "max": self.accuracy, "step": 1}
         return json.dumps({"seq": 0, "step": 1, "metrics": {"accuracy": track}})
 

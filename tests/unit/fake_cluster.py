@@ -559,6 +559,10 @@ class FakeCluster:
             for j in self.jobs.values()
             if self.is_active(j)
         )
+        progress = self.study.status.progress if self.study.status else None
+        finished, _, total = (progress or "0/-").partition("/")
+        if total != "-" and int(finished) > int(total):
+            raise BrokenPromise(f"{progress} trials have finished")
         if twice := [uid for uid, n in at_work.items() if n > 1]:
             raise BrokenPromise(f"{twice} runs twice at once")
         for trial in self.trials.values():

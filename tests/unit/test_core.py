@@ -235,6 +235,18 @@ def test_the_status_of_ten_thousand_trials_stays_small() -> None:
     assert plan.status.progress == "10000/10000"
 
 
+@pytest.mark.parametrize("more", [{}, {"confirm": {"seeds": 2, "top": 1}}])
+def test_no_more_trials_have_finished_than_there_are_in_all(more: dict[str, Any]) -> None:
+    space = [{"name": "x", "min": 0, "max": 1}]
+    random = {"type": "Random"}
+    of = study(parameters=space, algorithm=random, budget={"maxTrials": 3}, **more)
+    done = [trial(i, {"x": i / 8}, state="Succeeded", value=0.5, ended=10) for i in range(8)]
+    status = decide(snapshot(of, done)).status
+    assert status is not None and status.progress == ("8/10" if more else "8/8")
+    told = next(c for c in status.conditions or () if c.type == "Progressing")
+    assert f"8 of {'10' if more else '8'} trials finished" in told.message
+
+
 @pytest.mark.parametrize("budget", [{"timeout": "9" * 30 + "d"}, {"maxTrials": 100_000}])
 def test_an_astronomic_search_space_is_only_large(budget: dict[str, Any]) -> None:
     space = [{"name": f"p{i}", "values": list(range(128))} for i in range(64)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from kubestudy.api.trial import Run
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunKey, RunState
-from kubestudy.core.failures import bad
+from kubestudy.core.failures import bad, judge, refuses_arguments, without_values
 from kubestudy.core.plan import CreateTrial, StartRun, StopRun, WriteTrialStatus
 from kubestudy.core.retries import LONGEST_WAIT, MOST_IN_A_ROW, not_before, runs_again
 from tests.unit.build import at, facts, report, run, snapshot, study, trial
@@ -144,6 +145,65 @@ def test_a_sidecar_beside_an_ended_run_is_stopped_once_the_run_is_read() -> None
     assert StopRun(done.key, done.job) in plan.actions
 
 
+# A program that does not take its arguments.
+
+ARGPARSE = """\
+usage: train.py [-h] [--rate RATE]
+train.py: error: unrecognized arguments: --lr=0.1
+"""
+CLICK = """\
+Usage: train.py [OPTIONS]
+Try 'train.py --help' for help.
+
+Error: No such option '--lr'.
+"""
+CUT_OFF = "[--warmup N] [--decay D]\ntrain.py: error: argument --lr: invalid float value: 'x'\n"
+
+
+@pytest.mark.parametrize(
+    ("tail", "refuses"),
+    [
+        (ARGPARSE, True),
+        (CLICK, True),
+        (CUT_OFF, True),
+        ("error: the following arguments are required: --data", True),
+        ("usage: train.py [-h]\ntrain.py: error: --lr must be above 0", True),
+        ("ls: cannot access '/data': No such file or directory", False),
+        ("grep: data: No such file or directory", False),
+        ("bash: -c: line 1: syntax error near unexpected token `)'", False),
+        ("usage: 80% of the disk\nloss=0.5", False),
+        ("train.py: error: the loss was nan", False),
+        ("", False),
+    ],
+)
+def test_whether_a_program_refused_its_arguments_is_told_by_its_last_lines(
+    tail: str, refuses: bool
+) -> None:
+    assert refuses_arguments(tail) is refuses
+    ended = replace(facts(state=F, exit_code=2, message="so it said"), tail=tail)
+    verdict = judge(ended, report(), ["accuracy"])
+    assert verdict.reason == ("InvalidArgument" if refuses else "Failed")
+    assert verdict.message == "so it said"
+    assert judge(replace(ended, exit_code=1), report(), ["accuracy"]).reason == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("unrecognized arguments: --lr=0.1 --o=a", "unrecognized arguments: --lr 2 x", True),
+        ("no file '/data/1'", "no file '/data/2'", True),
+        ("invalid choice: adam (at step 5)", "invalid choice: adam (at step 17)", True),
+        ("exit code 4", "exit code 5", False),
+        ("exit code 1, after printing: loss=5", "exit code 1, after printing: loss=7", True),
+        ("no such column", "no such file", False),
+    ],
+)
+def test_failures_are_of_a_kind_but_for_the_values_in_them(
+    one: str, other: str, alike: bool
+) -> None:
+    assert (without_values(one) == without_values(other)) is alike
+
+
 # What it has cost.
 
 
@@ -220,6 +280,7 @@ def stops(plan: Any) -> bool:
     [
         ([("InvalidArgument", f"--batch-size={i} is unknown") for i in range(3)], True),
         ([("ImagePullFailed", "ErrImagePull: no such tag")] * 3, True),
+        ([("InvalidArgument", f"unrecognized arguments: --o={o}") for o in "abc"], True),
         ([("DataUnavailable", f"no file '/data/{x}'") for x in "abc"], True),
         ([("InvalidArgument", "unknown argument")] * 2, False),
         ([("OutOfMemory", "killed")] * 3, False),

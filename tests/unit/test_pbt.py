@@ -182,7 +182,7 @@ def test_the_last_generation_gets_what_is_left() -> None:
         ({"settings": {"populationSize": 1}}, "algorithm.settings.populationSize"),
         (
             {"settings": {"perturbationFactors": [0, 1.2]}},
-            "algorithm.settings.perturbationFactors.0",
+            "algorithm.settings.perturbationFactors[0]",
         ),
         ({"generations": 30_000, "budget": {"maxTrials": 9}}, "algorithm.resource"),
     ],

@@ -650,6 +650,22 @@ TOLD = {
 }
 
 
+@pytest.mark.parametrize("asked", [None, "File"])
+def test_a_template_is_quoted_by_its_last_lines_unless_it_says_otherwise(asked: str | None) -> None:
+    main = {"name": "main", "image": "i"}
+    if asked is not None:
+        main["terminationMessagePolicy"] = asked
+    job = built(trial={"template": {"spec": {"containers": [main]}}})
+    assert container(job)["terminationMessagePolicy"] == (asked or "FallbackToLogsOnError")
+
+
+def test_the_last_lines_of_a_container_are_kept_as_it_left_them() -> None:
+    lines = "usage: a\na: error: unrecognized arguments: --lr=1\n"
+    facts = observe(job(), [pod("Failed", terminated(2, message=lines))], NOW)
+    assert facts is not None
+    assert (facts.tail, facts.message) == (lines, lines.splitlines()[-1])
+
+
 @pytest.mark.parametrize("code", [0, 1, 75, 137, 143])
 def test_a_run_that_is_out_of_time_failed_for_that_whatever_its_exit_code(code: int) -> None:
     told = limited(LATE, "Failed", terminated(code), **TOLD)

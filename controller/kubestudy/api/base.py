@@ -35,12 +35,15 @@ class Rule:
         field: The field to name in the error (its JSON name), relative to the model's object.
             Empty for the object itself.
         message: What is wrong and what to do.
+        seen: What it is that breaks the rule, for a person: said offline after the message; by
+            default the value of the field, if it is a number or a string.
     """
 
     cel: str
     holds: Callable[[Any], bool]
     field: str
     message: str
+    seen: Callable[[Any], str] | None = None
 
 
 @dataclass(frozen=True)

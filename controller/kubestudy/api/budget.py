@@ -68,12 +68,12 @@ class Budget(ApiModel):
             "!has(self.minImprovement) || self.minImprovement >= 0.0",
             lambda s: s.min_improvement is None or s.min_improvement >= 0,
             "minImprovement",
-            "must not be below 0",
+            "must not be below 0; leave it out for any improvement",
         ),
         Rule(
             "!has(self.minImprovement) || has(self.maxTrialsWithoutImprovement)",
             lambda s: s.min_improvement is None or s.max_trials_without_improvement is not None,
             "minImprovement",
-            "goes together with maxTrialsWithoutImprovement",
+            "goes together with maxTrialsWithoutImprovement: set that too, or leave this out",
         ),
     )

@@ -119,12 +119,9 @@ def load_all(text: str) -> list[Document]:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        parts = (error.context, error.problem)
-        raise ManifestError(
-            ", ".join(p for p in parts if p), error.problem_mark or error.context_mark
-        ) from error
+        raise _worded(error, text) from error
     except yaml.YAMLError as error:
-        raise ManifestError("a character that YAML does not allow") from error
+        raise ManifestError("a character that YAML does not allow; remove it") from error
     except RecursionError as error:
         raise ManifestError("is nested too deeply") from error
     return documents
@@ -163,6 +160,27 @@ def _measure(node: Any, known: dict[int, tuple[int, int]], depth: int) -> tuple[
     if known[id(node)][1] > depth:
         raise ManifestError(f"is nested deeper than {MAX_DEPTH}", node.start_mark)
     return known[id(node)]
+
+
+def _worded(error: yaml.MarkedYAMLError, text: str) -> ManifestError:
+    """What is wrong with YAML; of a tab the reader says that it cannot start any token."""
+    mark: Any = error.problem_mark or error.context_mark
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    blank = line[: len(line) - len(line.lstrip())]
+    at = line.find("\t") if "\t" in blank else mark.column if mark else 0
+    if line[at : at + 1] == "\t":
+        tab = yaml.Mark("", 0, mark.line, at, None, 0)
+        return ManifestError("a tab, which YAML does not allow here: use blanks", tab)
+    problem = error.problem or ""
+    if "cannot start any token" in problem and line[at:]:
+        return ManifestError(f"{line[at]!r} cannot begin a value: put it in quotes", mark)
+    if "mapping values are not allowed" in problem:
+        return ManifestError(
+            "a colon where no field may begin: put the value in quotes, or mend the indentation",
+            mark,
+        )
+    return ManifestError(", ".join(p for p in (error.context, problem) if p), mark)
 
 
 def load(text: str) -> Any:
@@ -277,7 +295,12 @@ class _Loader(_BaseLoader):
         if isinstance(key, float):
             return f"{key:g}"
         if not isinstance(key, str):
-            raise ManifestError(f"{key!r} cannot be the key of an object", node.start_mark)
+            raise ManifestError(
+                "{{ ... }} is a template, not YAML: render it first, as by `helm template`"
+                if isinstance(key, dict)
+                else f"{key!r} cannot be the key of an object; put it in quotes",
+                node.start_mark,
+            )
         return key
 
 

@@ -69,7 +69,7 @@ class MetricsSource(ApiModel):
             "self.type == 'Logs' || !(has(self.formats) || has(self.regex))",
             lambda s: s.type == SourceType.LOGS or (s.formats is None and s.regex is None),
             "type",
-            "formats and regex belong to Logs",
+            "formats and regex belong to Logs; leave them out, or write type: Logs",
         ),
         Rule(
             "self.type == 'Prometheus' || !(has(self.query) || has(self.lingerSeconds))",
@@ -77,13 +77,15 @@ class MetricsSource(ApiModel):
                 s.type == SourceType.PROMETHEUS or (s.query is None and s.linger_seconds is None)
             ),
             "type",
-            "query and lingerSeconds belong to Prometheus",
+            "query and lingerSeconds belong to Prometheus; leave them out, or write type:"
+            " Prometheus",
         ),
         Rule(
             "(has(self.formats) && 'Regex' in self.formats) == has(self.regex)",
             lambda s: (LogFormat.REGEX in (s.formats or ())) == (s.regex is not None),
             "regex",
-            "goes together with the format Regex",
+            "goes together with the format Regex: give both, as in formats: [Regex] and"
+            " regex: 'accuracy (?P<value>.*)', or neither",
         ),
     )
 

@@ -78,6 +78,6 @@ class MetricConstraint(ApiModel):
             "!(has(self.min) && has(self.max)) || self.min <= self.max",
             lambda s: s.min is None or s.max is None or s.min <= s.max,
             "min",
-            "must not be above max",
+            "must not be above max; swap them",
         ),
     )

@@ -81,7 +81,7 @@ class When(ApiModel):
             "!has(self.values) || self.values.all(v, self.values.exists_one(w, w == v))",
             lambda s: s.values is None or len(set(s.values)) == len(s.values),
             "values",
-            "must not hold a number twice",
+            "must not hold a number twice; remove one",
         ),
     )
 
@@ -151,30 +151,39 @@ class Parameter(ApiModel):
             ),
             "",
             "must have exactly one of values (numbers), choices (strings), or min and max",
+            seen=lambda s: (
+                "it has "
+                + (
+                    ", ".join(
+                        n for n in ("values", "choices", "min", "max") if getattr(s, n) is not None
+                    )
+                    or "none of them"
+                )
+            ),
         ),
         Rule(
             "!has(self.values) || self.values.all(v, self.values.exists_one(w, w == v))",
             lambda s: s.values is None or len(set(s.values)) == len(s.values),
             "values",
-            "must not hold a number twice",
+            "must not hold a number twice; remove one",
         ),
         Rule(
             "!has(self.max) || has(self.min)",
             lambda s: s.max is None or s.min is not None,
             "max",
-            "a range needs min as well",
+            "a range needs min as well; for a single number use values",
         ),
         Rule(
             "!has(self.min) || has(self.max)",
             lambda s: s.min is None or s.max is not None,
             "min",
-            "a range needs max as well",
+            "a range needs max as well; for a single number use values",
         ),
         Rule(
             "!has(self.min) || !has(self.max) || self.min < self.max",
             lambda s: s.min is None or s.max is None or s.min < s.max,
             "min",
-            "must be below max",
+            "must be below max: swap them, or list the numbers in values",
         ),
         Rule(
             "!has(self.scale) || self.scale != 'Log' || !has(self.min) || self.min > 0.0",
@@ -201,7 +210,7 @@ class Parameter(ApiModel):
             "!has(self.step) || self.step > 0.0",
             lambda s: s.step is None or s.step > 0,
             "step",
-            "must be above 0",
+            "must be above 0; leave it out for any number of the range",
         ),
         Rule(
             "!has(self.step) ||"
@@ -243,13 +252,13 @@ class Parameter(ApiModel):
             "!has(self.type) || !has(self.choices)",
             lambda s: s.type is None or s.choices is None,
             "type",
-            "belongs to numbers; choices are strings",
+            "belongs to numbers; choices are strings, so leave it out",
         ),
         Rule(
             "!has(self.when) || self.when.parameter != self.name",
             lambda s: s.when is None or s.when.parameter != s.name,
             "when",
-            "a parameter cannot depend on itself",
+            "a parameter cannot depend on itself; name another one, or leave when out",
         ),
     )
 

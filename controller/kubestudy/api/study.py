@@ -120,6 +120,14 @@ class StudySpec(ApiModel):
             lambda s: all(p.when is None or p.when.parameter in s.parameter for p in s.parameters),
             "parameters",
             "when.parameter must be the name of another parameter of this Study",
+            seen=lambda s: (
+                "; ".join(
+                    f"{p.name} names {p.when.parameter!r}"
+                    for p in s.parameters
+                    if p.when is not None and p.when.parameter not in s.parameter
+                )
+                + f"; there are {', '.join(s.parameter)}"
+            ),
         ),
         Rule(
             "!has(self.confirm) || self.objectives.size() == 1",
@@ -227,12 +235,13 @@ class Study(ApiModel):
             lambda s: len(s.metadata.name) <= 200,
             "metadata.name",
             "must be at most 200 characters, since the names of trials are made from it",
+            seen=lambda s: f"it has {len(s.metadata.name)}",
         ),
         Rule(
             "!has(self.spec.warmStart) || !(self.metadata.name in self.spec.warmStart.studies)",
             lambda s: s.spec.warm_start is None or s.metadata.name not in s.spec.warm_start.studies,
             "spec.warmStart.studies",
-            "a Study cannot start from itself",
+            "a Study cannot start from itself; name others",
         ),
     )
     transitions: ClassVar = tuple(

@@ -27,13 +27,13 @@ class EnvVar(ApiModel):
             "!(has(self.value) && has(self.valueFrom))",
             lambda s: s.value is None or s.value_from is None,
             "value",
-            "cannot be combined with valueFrom",
+            "cannot be combined with valueFrom; leave one of them out",
         ),
         Rule(
             "!self.name.startsWith('KUBESTUDY_')",
             lambda s: not s.name.startswith("KUBESTUDY_"),
             "name",
-            "names that begin with KUBESTUDY_ are set by the controller",
+            "names that begin with KUBESTUDY_ are set by the controller; choose another name",
         ),
     )
 
@@ -127,7 +127,7 @@ class TrialTemplate(ApiModel):
             "!(has(self.template) && has(self.manifest))",
             lambda s: s.template is None or s.manifest is None,
             "template",
-            "cannot be combined with manifest",
+            "cannot be combined with manifest; leave one of them out",
         ),
         Rule(
             "!(has(self.template) || has(self.manifest)) || !(has(self.image) ||"

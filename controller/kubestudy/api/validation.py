@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kubestudy.api.base import API_VERSION, ApiModel, nested_model
+from kubestudy.api import other_tools
+from kubestudy.api.base import API_VERSION, ApiModel, Rule, nested_model
+from kubestudy.api.field_errors import FieldError, did_you_mean, field_errors, join, listed, shown
 from kubestudy.api.meta import ObjectMeta
 from kubestudy.api.study import Study
+
+__all__ = ["FieldError", "InvalidObject", "did_you_mean", "parse_study", "read"]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 
-
-@dataclass(frozen=True)
-class FieldError:
-    """One thing that is wrong.
-
-    Attributes:
-        field: Path of the field, such as ``spec.parameters[0].min``.
-        message: What is wrong and what to do.
-    """
-
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}" if self.field else self.message
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class InvalidObject(ValueError):
@@ -53,19 +41,14 @@ def parse_study(document: Any) -> Study:
     """
     if not isinstance(document, dict):
         raise InvalidObject([FieldError("", "is not an object; a Study begins with apiVersion")])
-    wanted = {"apiVersion": API_VERSION, "kind": "Study"}
-    for field, value in wanted.items():
-        if document.get(field) != value:
-            raise InvalidObject(
-                [FieldError(field, f"must be {value!r}, not {document.get(field)!r}")]
-            )
+    if wrong := _another_kind(document):
+        raise InvalidObject([wrong])
     errors = list(duplicates(document, Study))
     try:
-        study = Study.model_validate(document)
-    except ValidationError as error:
-        # A number is tried as an integer first and as a float last: the last error counts.
-        worded = {e.field: e for e in map(_field_error, error.errors())}
-        raise InvalidObject(errors + list(worded.values())) from error
+        study = read(Study, document)
+    except InvalidObject as error:
+        known = {e.field for e in error.errors}
+        raise InvalidObject([e for e in errors if e.field not in known] + error.errors) from error
     errors += _wrong_names(study.metadata)
     errors += broken_rules(study)
     if errors:
@@ -73,40 +56,78 @@ def parse_study(document: Any) -> Study:
     return study
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Names the known word that is closest to a given one, in parentheses; empty if none is."""
-    by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(given.lower(), by_lower, n=1)
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
+def read(model: type[Model], document: Any) -> Model:
+    """Makes an object of a model of JSON data, whose fields have the names of the API.
+
+    Raises:
+        InvalidObject: It does not have the form of one.
+    """
+    try:
+        return model.model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise InvalidObject(field_errors(error, model)) from error
+
+
+def _another_kind(document: dict[str, Any]) -> FieldError | None:
+    """That an object is no Study of this version."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if kind == "Experiment" and str(version).startswith("kubeflow.org/"):
+        return FieldError("kind", other_tools.KATIB_EXPERIMENT)
+    for field, wanted, given in (("apiVersion", API_VERSION, version), ("kind", "Study", kind)):
+        if given is None:
+            return FieldError(field, f"must be {wanted!r}, and is missing{_of_another(document)}")
+        if given != wanted:
+            near = did_you_mean(str(given), [wanted])
+            return FieldError(field, f"must be {wanted!r}, not {shown(given)}{near}")
+    return None
+
+
+def _of_another(document: dict[str, Any]) -> str:
+    """Whose file it is that has no kind."""
+    tools = {k: other_tools.FIELDS[k][0] for k in document if k in other_tools.FIELDS}
+    if not tools:
+        return ""
+    return (
+        f"; {listed(tools)} belong to {' or '.join(dict.fromkeys(tools.values()))}: see"
+        " docs/other-tools.md for what they are in a Study"
+    )
 
 
 def _wrong_names(metadata: ObjectMeta) -> Iterator[FieldError]:
     """What Kubernetes says of the names of any object."""
     if not metadata.name and not metadata.generate_name:
-        yield FieldError("metadata.name", "is missing")
+        yield FieldError("metadata.name", "is missing: name the Study, such as name: mrpc")
     if metadata.name and (len(metadata.name) > 253 or not _SUBDOMAIN.fullmatch(metadata.name)):
         yield FieldError(
             "metadata.name",
             "must be a lowercase RFC 1123 subdomain: at most 253 lower case letters, digits, '-'"
-            " and '.', with a letter or digit at both ends",
+            f" and '.', with a letter or digit at both ends, not {shown(metadata.name)}"
+            + _as_label(metadata.name),
         )
     namespace = metadata.namespace
     if namespace and (len(namespace) > 63 or not _LABEL.fullmatch(namespace)):
         yield FieldError(
             "metadata.namespace",
-            "must be a lowercase RFC 1123 label: at most 63 lower case letters, digits and '-'",
+            "must be a lowercase RFC 1123 label: at most 63 lower case letters, digits and '-', not"
+            f" {shown(namespace)}",
         )
+
+
+def _as_label(name: str) -> str:
+    """A name that would do, as an advice."""
+    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    return f"; write {label}" if label and len(name) <= 253 else ""
 
 
 def broken_rules(model: ApiModel, path: str = "") -> list[FieldError]:
     """Lists the rules that a model or one of its parts breaks."""
     errors = [
-        FieldError(_join(path, rule.field), rule.message)
+        FieldError(join(path, rule.field), rule.message + _seen(rule, model))
         for rule in model.rules
         if not rule.holds(model)
     ]
     for name, field in type(model).model_fields.items():
-        value, here = getattr(model, name), _join(path, field.alias or name)
+        value, here = getattr(model, name), join(path, field.alias or name)
         if isinstance(value, ApiModel):
             errors += broken_rules(value, here)
         elif isinstance(value, list):
@@ -116,12 +137,25 @@ def broken_rules(model: ApiModel, path: str = "") -> list[FieldError]:
     return errors
 
 
+def _seen(rule: Rule, model: ApiModel) -> str:
+    """What it is that breaks a rule, in parentheses."""
+    if rule.seen is not None:
+        return f" ({rule.seen(model)})"
+    value: Any = model
+    for name in rule.field.split("."):
+        fields = type(value).model_fields if isinstance(value, ApiModel) else {}
+        value = next((getattr(value, n) for n, f in fields.items() if (f.alias or n) == name), None)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return ""
+    return f" ({rule.field.rpartition('.')[2]} is {shown(value)})"
+
+
 def duplicates(document: Any, model: type[BaseModel], path: str = "") -> Iterator[FieldError]:
     """Finds items that stand twice in a list whose type is a set or a map."""
     for name, field in model.model_fields.items():
         alias = field.alias or name
         value = document.get(alias) if isinstance(document, dict) else None
-        here = _join(path, alias)
+        here = join(path, alias)
         nested = nested_model(field.annotation)
         if isinstance(value, dict) and nested:
             yield from duplicates(value, nested, here)
@@ -143,32 +177,13 @@ def duplicates(document: Any, model: type[BaseModel], path: str = "") -> Iterato
 
 
 def _repeated(values: Iterable[Any], path: str, suffix: str = "") -> Iterator[FieldError]:
-    seen: list[Any] = []
+    seen: set[Any] = set()
     for i, value in enumerate(values):
-        if value is not None and value in seen:
-            yield FieldError(f"{path}[{i}]{suffix}", f"duplicate value: {value!r}")
-        seen.append(value)
-
-
-def _join(path: str, field: str) -> str:
-    return f"{path}.{field}" if path and field else path or field
-
-
-def _field_error(error: Any) -> FieldError:
-    """Words one of pydantic's errors for somebody who wrote YAML."""
-    path = ""
-    for part in error["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif not (part in ("int", "float", "str") or part.startswith("function-")):
-            path = _join(path, part)
-    kind, given = error["type"], error["input"]
-    message: str = error["msg"]
-    if kind == "extra_forbidden":
-        return FieldError(path, "unknown field")
-    if kind == "missing":
-        return FieldError(path, "is required")
-    message = message[:1].lower() + message[1:]
-    message = message.replace("input should be", "must be").replace("string should", "must")
-    shown = repr(given)
-    return FieldError(path, f"{message}, not {shown if len(shown) <= 80 else shown[:77] + '...'}")
+        if value is None or isinstance(value, list | dict):
+            continue  # Of another type than is wanted, which is said elsewhere.
+        if value in seen:
+            yield FieldError(
+                f"{path}[{i}]{suffix}",
+                f"duplicate value: {shown(value)}; it may stand once, so remove one",
+            )
+        seen.add(value)

@@ -11,10 +11,13 @@ from kubestudy.api import manifests
 from kubestudy.api.objectives import Direction
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import BestTrial
-from kubestudy.cli.errors import NotFound
-from kubestudy.cli.outcomes import front_rows, over_seeds
+from kubestudy.api.trial import Trial
+from kubestudy.cli.errors import NOT_FOUND, CommandError
+from kubestudy.cli.outcomes import bounded, front_rows, over_seeds
+from kubestudy.cli.program import program_name
 from kubestudy.cli.tables import bold, columns, echo
-from kubestudy.cli.views import arguments, counts, in_order, study_story
+from kubestudy.cli.views import arguments, counts, failures, in_order, study_story
+from kubestudy.cli.views import why as why_of
 from kubestudy.cli.where import Where, where_options
 
 
@@ -45,8 +48,7 @@ def best(study: str, output: str, by: str | None, where: Where) -> None:
     found = source.study(study)
     winner = found.status.best if found.status else None
     if winner is None:
-        none = "none is feasible" if counts(found).succeeded else "none has finished yet"
-        raise NotFound("best trial", f"{source.where(found)}: {none}; {study_story(found)}")
+        raise NoBestTrial(found, source.trials(found), source.flags)
     front = (found.status.pareto_front if found.status else None) or []
     if by is not None:
         winner = _best_by(found, by, front or [winner])
@@ -71,6 +73,41 @@ def best(study: str, output: str, by: str | None, where: Where) -> None:
                 f"{over_seeds(winner)}:"
             )
             echo(columns(rows, indent="  "))
+
+
+class NoBestTrial(CommandError):
+    """No trial of a Study can be called the best, or not yet; the message says why.
+
+    Args:
+        study: The Study.
+        trials: Its trials.
+        flags: What to add to a command line so that it finds the Study.
+    """
+
+    exit_code = NOT_FOUND
+
+    def __init__(self, study: Study, trials: Sequence[Trial], flags: str):
+        name, tally, failed = study.metadata.name, counts(study), failures(trials)
+        command = f"watch {name}"
+        if not trials:
+            why = f"{name} has no trials yet: {study_story(study)}"
+            command = f"describe {name}"
+        elif tally.succeeded:
+            bounds = ", ".join(map(bounded, study.spec.constraints or ()))
+            why = (
+                f"none is feasible: of the {tally.succeeded} trials of {name} that succeeded, none"
+                f" keeps to {bounds}"
+            )
+            command = f"top {name}"
+        else:
+            others = "" if study.ended else f" yet; {tally.created - tally.finished} are at work"
+            why = f"no trial of {name} has succeeded{others}"
+        if failed and not tally.succeeded:
+            most, cause = len(failed[0].trials), why_of(failed[0].trials[0])
+            of_them = f"all {most}" if most == tally.failed else f"{most} of {tally.failed}"
+            why += f"; {of_them} that failed did so by {cause}"
+            command = f"logs {failed[0].trials[0].metadata.name}"
+        super().__init__(f"there is no best trial: {why}\nNext:  {program_name()} {command}{flags}")
 
 
 def _best_by(study: Study, metric: str, front: Sequence[BestTrial]) -> BestTrial:

@@ -9,16 +9,17 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kubernetes.config import ConfigException
-from pydantic import ValidationError
 
 from kubestudy.api.base import LABEL_RUN, LABEL_STUDY
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
-from kubestudy.cli.errors import CommandError, NotFound
-from kubestudy.cli.source import Told
+from kubestudy.api.validation import InvalidObject, Model, read
+from kubestudy.cli.errors import NOT_FOUND, CommandError, NotFound
+from kubestudy.cli.source import DEFAULT_RESULTS, Told
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name, label_value
 from kubestudy.local.engine import Moment
@@ -38,9 +39,45 @@ _PAGE = 500
 # Seconds until an API server that did not answer is asked again.
 _PAUSE = 2.0
 
+_ADVICE = {
+    401: "; it does not know you: log in to it again, or name another user by --context",
+    403: "; ask its administrator for the role view of this namespace, or edit to change Studies",
+}
+
 _ALL, _GONE = "ALL", "DELETED"
 _Change = tuple[Resource, str, list[Object]]
 _Changes = queue.SimpleQueue[_Change | Exception]
+
+
+class NoCluster(CommandError):
+    """Nothing says where a cluster is."""
+
+
+def connected(kubeconfig: str | None, context: str | None) -> KubeClient:
+    """Connects as kubectl would with the same flags.
+
+    Raises:
+        NoCluster: Nothing says, in a form that can be read, where a cluster is.
+    """
+    try:
+        return KubeClient.connect(kubeconfig, context)
+    except (ConfigException, OSError) as error:
+        if kubeconfig and not Path(kubeconfig).is_file():
+            raise NoCluster(f"{kubeconfig}: there is no such kubeconfig file") from error
+        raise NoCluster(
+            f"there is no cluster to talk to ({error}); see --context and --kubeconfig"
+        ) from error
+    except Exception as error:  # The library takes any file for a kubeconfig.
+        raise NoCluster(
+            f"the kubeconfig cannot be read ({type(error).__name__}: {error}); does"
+            " `kubectl config view` show it? see --kubeconfig"
+        ) from error
+
+
+class Gone(CommandError):
+    """The API server has no such object."""
+
+    exit_code = NOT_FOUND
 
 
 class ClusterSource:
@@ -50,10 +87,14 @@ class ClusterSource:
         client: The way to the API server.
         namespace: Where to look; None for everywhere.
         flags: What to add to a command line so that it finds the same place.
+
+    Attributes:
+        beside: Names of Studies that are in the results folder here, one of which may be meant.
     """
 
     def __init__(self, client: KubeClient, namespace: str | None, flags: str = ""):
         self._client, self._namespace, self.flags = client, namespace, flags
+        self.beside: list[str] = []
 
     @classmethod
     def connect(
@@ -64,13 +105,7 @@ class ClusterSource:
         all_namespaces: bool,
     ) -> ClusterSource:
         """Connects as kubectl would with the same flags."""
-        try:
-            client = KubeClient.connect(kubeconfig, context)
-        except (ConfigException, OSError) as error:
-            raise CommandError(
-                f"there is no cluster to talk to ({error}), and no folder results/ with this"
-                " Study here; see --results, --context and --kubeconfig"
-            ) from error
+        client = connected(kubeconfig, context)
         given = {"--kubeconfig": kubeconfig, "--context": context, "-n": namespace}
         flags = "".join(f" {k} {shlex.quote(v)}" for k, v in given.items() if v)
         return cls(client, None if all_namespaces else namespace or client.namespace, flags)
@@ -89,9 +124,16 @@ class ClusterSource:
         try:
             with _answered():
                 return _study(self._client.get(STUDIES, namespace, name))
-        except NotFound:
-            known = [o["metadata"]["name"] for o in self._list(STUDIES)]
-            raise NotFound(name, f"namespace {namespace}", known) from None
+        except Gone:
+            known: list[str] = []
+            with contextlib.suppress(CommandError):  # Who may get one may not list all.
+                known = [o["metadata"]["name"] for o in self._list(STUDIES, namespace)]
+            here = f" or {DEFAULT_RESULTS}/" if self.beside else ""
+            where = f"namespace {namespace}{here}"
+            raise NotFound(name, where, [*known, *self.beside]) from None
+        except CommandError as error:
+            missing = NotFound(name, f"{DEFAULT_RESULTS}/", self.beside)
+            raise missing if missing.closest else error from None
 
     def trials(self, study: Study) -> list[Trial]:
         """The trials of a Study, sorted by index."""
@@ -240,13 +282,11 @@ def _patient() -> Iterator[None]:
 
 
 def _study(data: Object) -> Study:
-    with _understood():
-        return Study.model_validate(data)
+    return _understood(Study, data)
 
 
 def _trial(data: Object) -> Trial:
-    with _understood():
-        return Trial.model_validate(data)
+    return _understood(Trial, data)
 
 
 def _namespace(study: Study) -> str:
@@ -268,15 +308,14 @@ def _when(event: Object) -> datetime:
     return datetime.fromisoformat(text) if text else datetime.now(UTC)
 
 
-@contextlib.contextmanager
-def _understood() -> Iterator[None]:
+def _understood(model: type[Model], data: Object) -> Model:
     try:
-        yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        return read(model, data)
+    except InvalidObject as error:
         raise CommandError(
-            f"an object was written by another version of kubestudy ({field}: {first['msg']})"
+            f"the {model.__name__} {(data.get('metadata') or {}).get('name')} was written by"
+            f" another version of kubestudy, or by hand: {error.errors[0]}; use the command line of"
+            " the version that the cluster has"
         ) from error
 
 
@@ -287,11 +326,18 @@ def _answered() -> Iterator[None]:
         yield
     except ApiError as error:
         if error.status == 404 and error.reason == "NotFound" and "not found" in error.message:
-            raise NotFound(error.message, "the cluster") from error
+            raise Gone(error.message) from error
         if error.status == 404:
             raise CommandError(
-                "this cluster does not know Studies; install kubestudy in it first"
+                "this cluster does not know Studies; install kubestudy in it first, or name another"
+                " one by --context"
             ) from error
         if error.status == 0:
-            raise CommandError(f"the cluster does not answer: {error.message}") from error
-        raise CommandError(f"the cluster refused: {error.message}") from error
+            raise CommandError(
+                f"the cluster does not answer: {error.message}; is it the right one, and up? see"
+                " `kubectl cluster-info`, --context and --kubeconfig"
+            ) from error
+        advice = _ADVICE.get(error.status, "")
+        if error.status >= 500:
+            advice = f"; it has a trouble of its own (status {error.status}), so try again"
+        raise CommandError(f"the cluster refused: {error.message}{advice}") from error

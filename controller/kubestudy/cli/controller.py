@@ -174,9 +174,9 @@ def controller(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     from kubestudy.algorithms import custom
+    from kubestudy.cli.cluster import connected
     from kubestudy.core.pod_security import Allowed, Power
     from kubestudy.runtime import logs, metrics
-    from kubestudy.runtime.client import KubeClient
     from kubestudy.runtime.controller import ControllerSettings
     from kubestudy.runtime.main import identity, run_controller
     from kubestudy.runtime.prometheus import PrometheusSettings
@@ -186,7 +186,7 @@ def controller(
 
     custom.allow(samplers)
     logs.configure(log_level, log_format == "json")
-    client = KubeClient.connect(kubeconfig, context)
+    client = connected(kubeconfig, context)
     client.on_answer = metrics.requested
     prometheus = None
     if prometheus_url:

@@ -27,12 +27,14 @@ from kubestudy.cli.outcomes import (
     over_seeds,
     ranks_of,
 )
+from kubestudy.cli.program import program_name
 from kubestudy.cli.source import Told, study_or_trial
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
 from kubestudy.cli.views import (
     arguments,
     counts,
     duration,
+    failures,
     in_order,
     study_state,
     study_story,
@@ -40,8 +42,10 @@ from kubestudy.cli.views import (
     why,
 )
 from kubestudy.cli.where import Where, where_options
+from kubestudy.core.failures import without_values
 
 _EVENTS = 20
+_FAILURES = 5
 
 
 @click.command()
@@ -57,13 +61,13 @@ def describe(name: str, where: Where) -> None:
     source = where.source(name)
     study, trial = study_or_trial(source, name)
     place, told = source.where(study), source.events(study, trial)
+    trials = source.trials(study)
     lines: Iterator[str]
     if trial:
-        trials = source.trials(study)
         place_of = ranks_of(study, trials).get(trial.metadata.name)
         lines = chain(_trial(study, trial, place, place_of), _lineage(study, trial, trials))
     else:
-        lines = _study(study, place)
+        lines = chain(_study(study, place), _failures(trials, source.flags))
     status = (trial or study).status
     conditions = _conditions((status.conditions if status else None) or ())
     for line in (*lines, *conditions, *_events(told)):
@@ -185,6 +189,19 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
         yield columns(rows, indent="  ")
 
 
+def _failures(trials: Sequence[Trial], flags: str) -> Iterator[str]:
+    """How trials failed, each way once."""
+    failed = failures(trials)
+    if not failed:
+        return
+    yield "Failures:"
+    for failure in failed[:_FAILURES]:
+        yield f"  {failure}"
+    if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
+        yield f"  and {others} more"
+    yield f"  see: {program_name()} logs {failed[0].trials[0].metadata.name}{flags}"
+
+
 def _lineage(study: Study, trial: Trial, trials: Sequence[Trial]) -> Iterator[str]:
     """With PBT: the trials that led to this one, the first of them first."""
     of = {t.metadata.name: t for t in trials}
@@ -250,9 +267,24 @@ def _events(told: Sequence[Told]) -> Iterator[str]:
     if not told:
         return
     rows = [["AGE", "TYPE", "REASON", "MESSAGE"]]
-    rows += [[span(t.when), t.type, t.reason, one_line(t.message)] for t in told[-_EVENTS:]]
-    yield "Events:" if len(told) <= _EVENTS else f"Events (the last {_EVENTS} of {len(told)}):"
+    shown = _alike(told)
+    rows += [
+        [span(t.when) + (f" (x{n})" if n > 1 else ""), t.type, t.reason, one_line(t.message)]
+        for t, n in shown[-_EVENTS:]
+    ]
+    yield "Events:" if len(shown) <= _EVENTS else f"Events (the last {_EVENTS} of {len(shown)}):"
     yield columns(rows, indent="  ")
+
+
+def _alike(told: Sequence[Told]) -> list[tuple[Told, int]]:
+    """Events, the oldest first; warnings that differ in values alone once, with their number."""
+    found: dict[object, tuple[Told, int]] = {}
+    for place, event in enumerate(told):
+        warns = event.type == "Warning"
+        key = (event.reason, without_values(event.message)) if warns else place
+        _, number_of = found.pop(key, (event, 0))
+        found[key] = event, number_of + 1
+    return list(found.values())
 
 
 def _pairs(*pairs: tuple[str, str]) -> Iterable[str]:

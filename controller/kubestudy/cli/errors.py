@@ -10,6 +10,9 @@ import click
 
 FAILED, INVALID, NOT_FOUND, INTERRUPTED = 1, 2, 3, 130
 
+_NAMED = 10
+"""No more names are listed."""
+
 
 class CommandError(click.ClickException):
     """A command that failed; the message is all that a person needs."""
@@ -34,14 +37,29 @@ class NotFound(CommandError):
         name: What was asked for.
         where: Where it was looked for.
         known: The names that there are.
+
+    Attributes:
+        name: As given.
+        where: As given.
+        known: As given.
     """
 
     exit_code = NOT_FOUND
 
     def __init__(self, name: str, where: str, known: Iterable[str] = ()):
-        known = list(known)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        if not hint and known:
-            hint = f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:10])}"
-        super().__init__(f"there is no {name!r} in {where}{hint}")
+        self.name, self.where, self.known = name, where, list(known)
+        message = f"there is no {name!r} in {where}"
+        if self.closest is not None:
+            message += f"; did you mean {self.closest}?"
+        elif self.known:
+            more = ", ..." if len(self.known) > _NAMED else ""
+            names = ", ".join(self.known[:_NAMED]) + more
+            message += f"; there {'is' if len(self.known) == 1 else 'are'} {names}"
+        else:
+            message += ", and no Study at all"
+        super().__init__(message)
+
+    @property
+    def closest(self) -> str | None:
+        """The name that was probably meant; None where none is like it."""
+        return next(iter(difflib.get_close_matches(self.name, self.known, n=1)), None)

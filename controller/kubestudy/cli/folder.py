@@ -10,9 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from kubestudy.api.manifests import ManifestError
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.cli.errors import CommandError, NotFound
@@ -20,7 +17,7 @@ from kubestudy.cli.source import DEFAULT_RESULTS, Told
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
 from kubestudy.local.engine import Moment
-from kubestudy.local.store import Folder, ForeignFolder, StudyIsRunning, folders
+from kubestudy.local.store import CannotRead, Folder, ForeignFolder, StudyIsRunning, folders
 
 _LOOK_SECONDS = 0.3
 
@@ -45,6 +42,10 @@ class FolderSource:
             return bool(folders(self.results))
         return any(self._folder(n).exists() for n in (name, name.rpartition("-")[0]) if n)
 
+    def names(self) -> list[str]:
+        """The names of all Studies."""
+        return [f.path.name for f in folders(self.results)]
+
     def where(self, study: Study) -> str:
         """The Study's folder."""
         return str(self._folder(study.metadata.name).path)
@@ -58,7 +59,8 @@ class FolderSource:
         """One Study."""
         folder = self._folder(name)
         if not folder.exists():
-            raise NotFound(name, f"{self.results}/", [f.path.name for f in folders(self.results)])
+            missing = "" if self.results.is_dir() else " (there is no such folder)"
+            raise NotFound(name, f"{self.results}/{missing}", self.names())
         with _readable():
             return folder.study()
 
@@ -156,6 +158,8 @@ def _readable() -> Iterator[None]:
         raise CommandError(f"{error.filename} is gone") from error
     except ForeignFolder as error:
         raise CommandError(str(error)) from error
-    except (ManifestError, ValidationError) as error:
-        text = str(error).partition("For further information")[0]
-        raise CommandError(f"the results cannot be read: {' '.join(text.split())}") from error
+    except CannotRead as error:
+        raise CommandError(
+            f"the results cannot be read: {error}; mend the file, or begin anew by"
+            " `kubestudy run FILE --restart`"
+        ) from error

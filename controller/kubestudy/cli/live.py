@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kubestudy.api.study import Study
-from kubestudy.api.trial import FAILED, PENDING, RUNNING, Trial
+from kubestudy.api.trial import PENDING, RUNNING, Trial
 from kubestudy.cli.outcomes import folds_done, front_rows, with_deviation
 from kubestudy.cli.tables import columns, number, short, span
 from kubestudy.cli.views import (
     assignment,
     counts,
     duration,
+    failures,
     headline,
     latest,
     reason,
@@ -183,14 +184,14 @@ def _best(moment: Moment) -> RenderableType:
 
 
 def _failed(moment: Moment) -> RenderableType | None:
-    failed = [t for t in moment.trials if t.state == FAILED]
+    failed = failures(moment.trials)
     if not failed:
         return None
     grid = Table.grid(padding=(0, 2))
     for _ in range(2):
         grid.add_column(no_wrap=True, overflow="ellipsis")
-    for t in failed[-_FAILURES:]:
-        grid.add_row(Text(f"✗ {t.metadata.name}", style="red"), why(t))
-    if len(failed) > _FAILURES:
-        grid.add_row("", Text(f"and {len(failed) - _FAILURES} before", style="dim"))
+    for failure in failed[:_FAILURES]:
+        grid.add_row(Text(f"✗ {failure.names}", style="red"), Text(why(failure.trials[0])))
+    if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
+        grid.add_row("", Text(f"and {others} more", style="dim"))
     return grid

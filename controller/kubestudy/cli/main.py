@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -42,7 +43,7 @@ EXIT_CODES = (
     ("0", "done; for run and watch: the Study completed"),
     ("1", "the Study failed, or the command did"),
     ("2", "wrong usage, or an invalid manifest"),
-    ("3", "there is no such Study or trial"),
+    ("3", "there is no such Study or trial; for best: no best trial (yet)"),
     ("130", "interrupted by Ctrl-C"),
 )
 
@@ -62,6 +63,17 @@ class Program(click.Group):
                 found: click.Command = getattr(module, cmd_name)
                 return found
         return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command that was typed, or names the one that was probably meant."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"Did you mean '{close[0]}'?" if close else f"There are {', '.join(known)}."
+            ctx.fail(f"No such command '{args[0]}'. {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by section, then the exit codes."""
@@ -107,6 +119,12 @@ def main() -> None:
     except BrokenPipeError:  # As in `kubestudy top mrpc | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # A folder that cannot be written, a disk that is full.
+        if error.filename is None:
+            raise
+        message = f"{error.filename}: {error.strerror}"
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

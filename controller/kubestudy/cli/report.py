@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubestudy.api.study import Study
-from kubestudy.api.trial import FAILED, Trial
+from kubestudy.api.trial import Trial
 from kubestudy.cli.outcomes import front_rows, metrics_text, over_seeds
 from kubestudy.cli.program import program_name
 from kubestudy.cli.tables import bold, columns, span, state
-from kubestudy.cli.views import arguments, counts, ranked, study_state, study_story, trial_rows, why
+from kubestudy.cli.views import (
+    arguments,
+    counts,
+    failures,
+    ranked,
+    study_state,
+    study_story,
+    trial_rows,
+)
 
 TOP = 10
 _FAILURES = 3
@@ -37,13 +45,12 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
         winner = status.best.trial if status and status.best else ""
         rows = [[bold(cell) for cell in row] if row[0] == winner else row for row in rows]
         parts.append(title + columns(rows))
-    failed = [t for t in trials if t.state == FAILED]
+    failed = failures(trials)
     if failed:
         lines = [f"{tally.failed} of {tally.created} trials failed:"]
-        for t in failed[:_FAILURES]:
-            lines.append(f"  {t.metadata.name}: {why(t)}")
-        if len(failed) > _FAILURES:
-            lines.append(f"  and {len(failed) - _FAILURES} more")
+        lines += [f"  {failure}" for failure in failed[:_FAILURES]]
+        if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
+            lines.append(f"  and {others} more")
         parts.append("\n".join(lines))
     best = status.best if status else None
     if best:
@@ -57,5 +64,7 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
         more = f" (the first {TOP} of {len(front)})" if len(front) > TOP else ""
         parts.append(f"Pareto front{more}:\n{shown}")
     following = f"best {name} -o args" if best else f"describe {name}"
+    if failed and not best:
+        following = f"logs {failed[0].trials[0].metadata.name}"
     parts.append(f"Results: {where}\nNext:    {program_name()} {following}{flags}")
     return "\n\n".join(parts)

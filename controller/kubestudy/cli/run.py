@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from kubestudy.algorithms import custom
+from kubestudy.api.field_errors import listed
 from kubestudy.api.study import Study
 from kubestudy.cli.errors import FAILED, INTERRUPTED, CommandError, InvalidInput
 from kubestudy.cli.files import check
@@ -25,7 +26,7 @@ from kubestudy.local import container
 from kubestudy.local.engine import Engine
 from kubestudy.local.machine import Machine, this_machine
 from kubestudy.local.processes import Processes
-from kubestudy.local.store import CannotChange, Folder, Store, StudyIsRunning
+from kubestudy.local.store import CannotChange, CannotRead, Folder, Store, StudyIsRunning
 
 
 @click.command()
@@ -93,7 +94,12 @@ def run(
     """  # noqa: D301
     custom.allow(samplers)
     study = _wanted(file, parallelism, max_trials)
-    command = shlex.split(trial_command) if trial_command else None
+    try:
+        command = shlex.split(trial_command) if trial_command else None
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{trial_command!r} is no command: {error}", param_hint="--trial-command"
+        ) from error
     machine = this_machine()
     try:
         container.check(study, machine, os.environ, command)
@@ -121,6 +127,10 @@ def run(
         raise CommandError(
             f"{folder.path}: {error}; see `kubestudy watch {folder.path.name}`"
         ) from error
+    except CannotRead as error:
+        raise CommandError(
+            f"the results cannot be read: {error}; mend the file, or begin anew by --restart"
+        ) from error
 
     if not ended:
         if not quiet:
@@ -136,12 +146,17 @@ def run(
 
 def _wanted(file: str, parallelism: int | None, max_trials: int | None) -> Study:
     """The one Study of a file, as this run wants it."""
-    found = [c for c in check(file) if c.study is not None or c.errors]
+    all_of_it = check(file)
+    found = [c for c in all_of_it if c.study is not None or c.errors]
     if errors := [f"{c.label}: {e}" for c in found for e in c.errors]:
         raise InvalidInput("\n       ".join(errors))
     studies = [c.study for c in found if c.study is not None]
     if len(studies) != 1:
-        raise InvalidInput(f"{file}: holds {len(studies) or 'no'} Studies, and run takes one")
+        titles = listed(c.title for c in all_of_it)
+        advice = "put each in a file of its own" if studies else "give the file of a Study"
+        raise InvalidInput(
+            f"{file}: holds {len(studies) or 'no'} Studies ({titles}), and run takes one; {advice}"
+        )
     (study,) = studies
     if not study.metadata.name:
         raise InvalidInput(f"{file}: metadata.name: is needed to name the folder of results")

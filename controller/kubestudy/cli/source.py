@@ -83,8 +83,11 @@ def study_or_trial(source: Source, name: str) -> tuple[Study, Trial | None]:
             raise
         try:
             study = source.study(base)
-        except NotFound:
-            raise error from None
+        except NotFound as of_base:
+            if of_base.closest is None:
+                raise error from None
+            trial_of = f"{of_base.closest}-{index}"
+            raise NotFound(name, error.where, [*error.known, trial_of]) from None
     trials = source.trials(study)
     for trial in trials:
         if trial.metadata.name == name:

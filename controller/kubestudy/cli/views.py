@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kubestudy.api.meta import condition
@@ -21,6 +22,7 @@ from kubestudy.cli.outcomes import (
     ranks_of,
 )
 from kubestudy.cli.tables import NONE, dim, number, one_line, short, span, state
+from kubestudy.core.failures import without_values
 from kubestudy.core.status import duration_text
 
 _STUDY_COLUMNS = (
@@ -220,6 +222,38 @@ def why(trial: Trial) -> str:
     """Why a trial is in its state, in one line."""
     word, message = reason(trial)
     return ": ".join(part for part in (word, message) if part and part != trial.state)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Trials that failed in the same way.
+
+    Attributes:
+        trials: Those, by index; never empty.
+    """
+
+    trials: list[Trial]
+
+    @property
+    def names(self) -> str:
+        """The names of the trials, a few of many."""
+        names = [t.metadata.name for t in self.trials]
+        if len(names) == 1:
+            return names[0]
+        return f"{len(names)} trials ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+    def __str__(self) -> str:
+        return f"{self.names}: {why(self.trials[0])}"
+
+
+def failures(trials: Sequence[Trial]) -> list[Failure]:
+    """The trials that failed, by how they did, the commonest first."""
+    kinds: dict[tuple[str, str], list[Trial]] = {}
+    for trial in sorted(trials, key=lambda t: t.spec.index):
+        if trial.state == FAILED:
+            word, message = reason(trial)
+            kinds.setdefault((word, without_values(message)), []).append(trial)
+    return sorted(map(Failure, kinds.values()), key=lambda f: -len(f.trials))
 
 
 def worked(trial: Trial) -> timedelta | None:

@@ -31,15 +31,27 @@ class Where:
         if self.results is not None:
             return FolderSource(self.results)
         asked = (self.kubeconfig, self.context, self.namespace, self.all_namespaces)
+        here = FolderSource(DEFAULT_RESULTS)
+        beside: list[str] = []
         if not any(asked) and not is_kubectl_plugin():
-            here = FolderSource(DEFAULT_RESULTS)
             if here.has(name):
                 return here
-        from kubestudy.cli.cluster import ClusterSource
+            beside = here.names()
+        from kubestudy.cli.cluster import ClusterSource, NoCluster
 
-        return ClusterSource.connect(
-            self.kubeconfig, self.context, self.namespace, self.all_namespaces
-        )
+        try:
+            source = ClusterSource.connect(
+                self.kubeconfig, self.context, self.namespace, self.all_namespaces
+            )
+        except NoCluster as error:
+            if any(asked):
+                raise
+            if name is None or not beside:
+                where = f"{error.message}, or --results for a folder other than {DEFAULT_RESULTS}/"
+                raise NoCluster(where) from None
+            return here  # It knows what names there are, one of which may be meant.
+        source.beside = beside
+        return source
 
 
 def where_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from kubestudy.algorithms.generations import Generations
 from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.algorithms.rungs import brackets
 from kubestudy.api.budget import MAX_TRIALS
+from kubestudy.api.field_errors import field_errors, shown
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study, StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
@@ -35,7 +36,7 @@ SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
 # What the controller itself puts into a pod template or decides about it.
 _RESERVED_POD_FIELDS = {
-    "restartPolicy": "is always Never: kubestudy decides what is run again",
+    "restartPolicy": "is always Never: kubestudy decides what is run again; leave it out",
     "nodeName": "would go past the scheduler; use nodeSelector or affinity",
 }
 
@@ -155,18 +156,10 @@ def _algorithm(spec: StudySpec) -> Iterator[FieldError]:
     try:
         kind.settings_model.model_validate(algorithm.settings or {})
     except ValidationError as error:
-        fields = kind.settings_model.model_fields
-        allowed = ", ".join(f.alias or name for name, f in fields.items()) or "none"
-        for e in error.errors():
-            path = ".".join(map(str, e["loc"]))
-            invalid = True
-            if not path:
-                yield FieldError("algorithm.settings", e["msg"].removeprefix("Value error, "))
-                continue
-            yield FieldError(
-                f"algorithm.settings.{path}",
-                f"{e['msg']} (given: {e['input']!r}; {algorithm.type} takes {allowed})",
-            )
+        invalid = True
+        yield from field_errors(
+            error, kind.settings_model, "algorithm.settings", owner=algorithm.type
+        )
     if kind.one_objective and len(spec.objectives) > 1:
         several = ", ".join(name for name, k in available().items() if not k.one_objective)
         yield FieldError(
@@ -240,8 +233,8 @@ def _resource(spec: StudySpec, kind: type[SearchAlgorithm]) -> Iterator[FieldErr
     if spec.budget.parallelism < spec.folds:
         yield FieldError(
             "budget.parallelism",
-            f"must be at least {spec.folds} with {algorithm.type}, since all folds of a trial run"
-            " side by side",
+            f"must be at least {spec.folds} with {algorithm.type}, not {spec.budget.parallelism}:"
+            " all folds of a trial run side by side",
         )
 
 
@@ -287,7 +280,7 @@ def _resources(path: str, resources: dict[str, Any] | None) -> Iterator[FieldErr
             yield FieldError(f"{path}.{field}", "unknown field; resources has requests and limits")
         elif field != "claims" and not isinstance(quantities, dict):
             yield FieldError(
-                f"{path}.{field}", f"must be an object such as {{cpu: 2}}, not {quantities!r}"
+                f"{path}.{field}", f"must be an object such as {{cpu: 2}}, not {shown(quantities)}"
             )
 
 

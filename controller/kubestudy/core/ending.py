@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from kubestudy.api.meta import condition
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import TrialCounts
 from kubestudy.api.trial import FAILED, SUCCEEDED
-from kubestudy.core.failures import USER_ERRORS
+from kubestudy.core.failures import USER_ERRORS, without_values
 from kubestudy.core.ranking import is_feasible
 from kubestudy.core.stagnation import without_improvement
 from kubestudy.core.trials import Progress
@@ -168,18 +167,13 @@ def _common_error(trials: Sequence[Progress]) -> str | None:
     """The error by which the first trials failed, where it is one that all will fail by."""
     first = sorted(trials, key=lambda t: t.trial.spec.index)[:FIRST_ERRORS]
     failures = [condition(t.status.conditions, FAILED) for t in first if t.state == FAILED]
-    kinds = {(c.reason, _kind(c.message)) for c in failures if c is not None}
+    kinds = {(c.reason, without_values(c.message)) for c in failures if c is not None}
     if len(failures) < FIRST_ERRORS or len(kinds) > 1 or any(t.status.metrics for t in trials):
         return None
     known = failures[0]
     if known is None or known.reason not in USER_ERRORS:
         return None
     return f"{known.reason}: {known.message}"
-
-
-def _kind(message: str) -> str:
-    """A message without the values in it."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"|\S*\d\S*", "", message)
 
 
 def _last_failure(trials: Sequence[Progress]) -> str:

@@ -38,6 +38,7 @@ class RunFacts:
         reason: Why it waits or ended, in CamelCase: ``Unschedulable``, ``OOMKilled``, ...
         message: The same for a person.
         exit_code: Of its container, once it has ended.
+        tail: The last lines that it printed, as far as they are known, once it has ended.
         suspended: Whether it is held back; it then has no pod.
         deleting: Whether it is on its way out.
         pod: Name of its newest pod.
@@ -58,6 +59,7 @@ class RunFacts:
     reason: str | None = None
     message: str = ""
     exit_code: int | None = None
+    tail: str = ""
     suspended: bool = False
     deleting: bool = False
     pod: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -20,6 +21,18 @@ EXIT_REASONS = {
     143: "Interrupted",
 }
 
+_USAGE_EXIT = 2
+"""What argparse and click end with after a wrong argument, and others for many a reason."""
+
+_USAGE = re.compile(r"^usage: ", re.IGNORECASE | re.MULTILINE)
+_ERROR = re.compile(r"(^|: )error: ", re.IGNORECASE)
+_WRONG_ARGUMENT = re.compile(
+    r"unrecognized arguments|arguments are required|argument \S+: |no such option|missing option"
+    r"|missing argument|invalid value for|requires an argument|ambiguous option"
+    r"|unexpected extra argument|could not consume arg",
+    re.IGNORECASE,
+)
+"""Where the usage is too long to be among the last lines, these phrases tell as much."""
 
 CONTRACT_REASONS = frozenset(
     {
@@ -145,7 +158,35 @@ def _cause(run: RunFacts, report: RunReport) -> tuple[str, str]:
         return report.exit_reason, message
     if run.exit_code is None and report.problem:
         return "LogLost", report.problem
+    if run.exit_code == _USAGE_EXIT and refuses_arguments(run.tail):
+        return "InvalidArgument", message
     return EXIT_REASONS.get(run.exit_code or 0, "Failed"), message
+
+
+def refuses_arguments(tail: str) -> bool:
+    """Whether a program's last lines say that it did not take its arguments.
+
+    The exit code alone does not: `ls`, `grep` and shells end with 2 as well.
+    """
+    last = last_line(tail)
+    if not _ERROR.search(last):
+        return False
+    return bool(_USAGE.search(tail) or _WRONG_ARGUMENT.search(last))
+
+
+def last_line(tail: str) -> str:
+    """The last line of a text that says anything, in bounded length."""
+    lines = (line.strip() for line in reversed(tail.splitlines()))
+    return next((line[:500] for line in lines if line), "")
+
+
+def without_values(message: str) -> str:
+    """A message without the values in it, by which failures of the same kind are known.
+
+    An exit code stays: it is no value but the kind itself.
+    """
+    message = re.sub(r"(unrecognized arguments:).*", r"\1", message)
+    return re.sub(r"'[^']*'|\"[^\"]*\"|=\S*|(?<!\S)(?<!exit code )\S*\d\S*", "", message)
 
 
 def bad(reason: str, message: str) -> Verdict:

@@ -44,7 +44,8 @@ def inheritance_problems(spec: StudySpec, algorithm: Generations) -> Iterator[Fi
         if fixed not in spec.parameter:
             yield FieldError(
                 f"algorithm.settings.fixed[{i}]",
-                f"there is no parameter {fixed!r}{did_you_mean(fixed, spec.parameter)}",
+                f"there is no parameter {fixed!r}{did_you_mean(fixed, spec.parameter)}; there are"
+                f" {', '.join(spec.parameter)}",
             )
     if algorithm.trials is not None and algorithm.trials > MAX_TRIALS:
         yield FieldError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubestudy.algorithms.space import Dimension, SearchSpace
-from kubestudy.api.parameters import Assignment, Parameter, When
+from kubestudy.api.field_errors import in_quotes, listed, shown
+from kubestudy.api.manifests import plain
+from kubestudy.api.parameters import Assignment, Parameter, Value, When
 from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core.suggesting import search_space
@@ -41,7 +43,9 @@ def _condition(
     if other is None:
         return  # A rule of the schema says so.
     if ring := _ring(parameter, spec):
-        yield FieldError(path, f"parameters depend on each other in a ring: {' -> '.join(ring)}")
+        yield FieldError(
+            path, f"parameters depend on each other in a ring: {' -> '.join(ring)}; take a when out"
+        )
         return
     axis = Dimension(other)
     strings = other.choices is not None
@@ -89,6 +93,16 @@ def _possible(parameter: Parameter) -> str:
     return f"{kind}from {parameter.min} to {parameter.max}{step}"
 
 
+def _other_form(parameter: Parameter, value: Value) -> str:
+    """That a value is a number in quotes, or should be, where that is what is wrong."""
+    if parameter.choices is None and isinstance(value, str):
+        number = bool(value) and isinstance(plain(value), int | float)
+        return ": remove the quotes" if number else ""
+    if parameter.choices and str(value) in parameter.choices and not isinstance(value, str):
+        return f": {in_quotes(value)}"
+    return ""
+
+
 def _constraints(spec: StudySpec) -> Iterator[FieldError]:
     choices = {p.name: p.choices for p in spec.parameters}
     for i, constraint in enumerate(spec.parameter_constraints or ()):
@@ -109,9 +123,11 @@ def _initial_trials(spec: StudySpec, space: SearchSpace) -> Iterator[FieldError]
             continue
         constraint = space.broken_by(given)
         if constraint is not None:
-            yield FieldError(path, f"breaks {constraint.message or constraint.expression!r}")
+            yield FieldError(
+                path, f"breaks {constraint.message or constraint.expression!r}; change it"
+            )
         if given in whole:
-            yield FieldError(path, "stands twice in initialTrials")
+            yield FieldError(path, "stands twice in initialTrials; remove one")
         whole.append(given)
     number = len(spec.initial_trials or ())
     if space.size is not None and number > space.size:
@@ -127,16 +143,22 @@ def _initial_values(
         here = f"{path}.{name}"
         parameter = spec.parameter.get(name)
         if parameter is None:
+            near = did_you_mean(name, spec.parameter)
+            if name in ("true", "false"):
+                near = f": {in_quotes(name == 'true')}"
             yield FieldError(
-                here,
-                f"no parameter is named {name!r}{did_you_mean(name, spec.parameter)}; there are"
-                f" {', '.join(spec.parameter)}",
+                here, f"no parameter is named {name!r}{near}; there are {listed(spec.parameter)}"
             )
-        elif isinstance(value, bool) or not isinstance(value, int | float | str):
-            yield FieldError(here, f"must be a number or a string, not {value!r}")
+        elif isinstance(value, bool):
+            advice = f": {in_quotes(value)}" if parameter.choices else ""
+            yield FieldError(here, f"must be a number or a string, not {shown(value)}{advice}")
+        elif not isinstance(value, int | float | str):
+            yield FieldError(here, f"must be a number or a string, not {shown(value)}")
         elif space.dimension[name].place(value) is None:
             yield FieldError(
-                here, f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"
+                here,
+                f"{name!r} never has the value {value!r}; it has {_possible(parameter)}"
+                + _other_form(parameter, value),
             )
         elif parameter.when is not None and not space.is_active(name, given):
             allowed = ", ".join(map(repr, parameter.when.allowed))

@@ -68,6 +68,8 @@ def study_status(
     total = wanted_trials(study, size)
     if total is not None and total > MAX_TRIALS:
         total = None  # a space so large is as good as endless
+    if total is not None:
+        total = max(total, len(searching(trials)))  # maxTrials may have been lowered meanwhile
     if total is not None and study.spec.confirm is not None:
         total += _confirming_trials(study.spec.confirm, trials, total, left)
     over = end is not None and counts.finished == counts.created and not busy and not left

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from kubestudy.api.field_errors import field_errors
 from kubestudy.api.study import StudySpec
-from kubestudy.api.validation import FieldError
+from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.stopping import available
 
 
@@ -20,19 +21,16 @@ def stopping_problems(spec: StudySpec) -> Iterator[FieldError]:
     if kind is None:
         yield FieldError(
             "earlyStopping.type",
-            f"unknown rule {chosen.type!r}; this version has {', '.join(available())}",
+            f"unknown rule {chosen.type!r}{did_you_mean(chosen.type, available())};"
+            f" this version has {', '.join(available())}",
         )
         return
     try:
         settings = kind.settings_model.model_validate(chosen.settings or {})
     except ValidationError as error:
-        allowed = ", ".join(f.alias or n for n, f in kind.settings_model.model_fields.items())
-        for e in error.errors():
-            path = ".".join(map(str, e["loc"]))
-            yield FieldError(
-                f"earlyStopping.settings.{path}",
-                f"{e['msg']} (given: {e['input']!r}; {chosen.type} takes {allowed})",
-            )
+        yield from field_errors(
+            error, kind.settings_model, "earlyStopping.settings", owner=chosen.type
+        )
         return
     yield from kind.check(settings, spec)
     if kind.keeps_value and spec.one_pod:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubestudy.api.validation import FieldError
+from kubestudy.api.field_errors import FieldError, in_quotes, shown
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,14 @@ def _misshapen(value: Any, shape: _Shape, path: str) -> Iterator[FieldError]:
     match shape, value:
         case _Text(), str():
             return
-        case _Text(), bool() | int() | float():
-            written = str(value).lower() if isinstance(value, bool) else value
-            yield FieldError(path, f'must be a string, not {value!r}; quote it: "{written}"')
         case _Text(), _:
-            yield FieldError(path, f"must be a string, not {_shown(value)}")
+            advice = "" if isinstance(value, dict | list | None) else f": {in_quotes(value)}"
+            yield FieldError(path, f"must be a string, not {shown(value)}{advice}")
         case _ListOf(items), list():
             for i, item in enumerate(value):
                 yield from _misshapen(item, items, f"{path}[{i}]")
         case _ListOf(), _:
-            yield FieldError(path, f"must be a list, not {_shown(value)}")
+            yield FieldError(path, f"must be a list, not {shown(value)}")
         case _MapOf(values), dict():
             for key, item in value.items():
                 yield from _misshapen(item, values, f"{path}.{key}")
@@ -112,9 +110,4 @@ def _misshapen(value: Any, shape: _Shape, path: str) -> Iterator[FieldError]:
                 if value.get(name) is not None:
                     yield from _misshapen(value[name], field, f"{path}.{name}".lstrip("."))
         case _:
-            yield FieldError(path, f"must be an object, not {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+            yield FieldError(path, f"must be an object, not {shown(value)}")

@@ -36,6 +36,7 @@ from typing import Any
 
 from kubestudy.api import manifests
 from kubestudy.core.facts import RunFacts, RunKey, RunState
+from kubestudy.core.failures import last_line
 from kubestudy.local import container, supervisor
 from kubestudy.local.machine import Machine
 from kubestudy.local.store import Folder
@@ -344,7 +345,8 @@ class Processes:
         if code and not facts["reason"]:
             if end.get("stopped"):
                 facts["reason"] = "Interrupted"
-            last = _last_line(self._folder.log(run.name), run.pod.log_start)
+            facts["tail"] = _tail(self._folder.log(run.name), run.pod.log_start)
+            last = last_line(facts["tail"])
             facts["message"] = f"exit code {code}" + (f", after printing: {last}" if last else "")
         return facts
 
@@ -368,10 +370,9 @@ def _json(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _last_line(log: Path, start: int) -> str:
-    """The last line of a log that says anything, for a person who asks why."""
+def _tail(log: Path, start: int) -> str:
+    """The end of a log, for a person who asks why."""
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(start, end - _TAIL))
-        lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
-    return next((line.strip()[:500] for line in reversed(lines) if line.strip()), "")
+        return file.read().decode(errors="replace").replace("\r", "\n")

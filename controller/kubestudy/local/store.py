@@ -34,7 +34,7 @@ from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
-from kubestudy.api.validation import FieldError, InvalidObject, parse_study
+from kubestudy.api.validation import FieldError, InvalidObject, Model, parse_study, read
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
@@ -65,6 +65,10 @@ class StudyIsRunning(Exception):
     def __init__(self, pid: int):
         super().__init__(f"another `kubestudy run` (process {pid}) is at work on it")
         self.pid = pid
+
+
+class CannotRead(Exception):
+    """A file of the results does not hold what it should; the message names it."""
 
 
 class ForeignFolder(Exception):
@@ -138,7 +142,7 @@ class Folder:
         Raises:
             ForeignFolder: It has another name than its folder.
         """
-        found = Study.model_validate(_read(self.study_file))
+        found = _object(Study, self.study_file)
         if found.metadata.name != self.path.resolve().name:
             raise ForeignFolder(self.study_file, found.metadata.name)
         return found
@@ -155,7 +159,7 @@ class Folder:
             ForeignFolder: It has another name than its file, or a run that is not its own.
         """
         file = self.trials_folder / f"{name}.yaml"
-        found = Trial.model_validate(_read(file))
+        found = _object(Trial, file)
         runs = (found.status.runs if found.status else None) or ()
         for wrong in (
             *(n for n in (found.metadata.name,) if n != name),
@@ -392,6 +396,20 @@ def _now() -> datetime:
 
 def _read(path: Path) -> Any:
     return manifests.load(path.read_text())
+
+
+def _object(model: type[Model], path: Path) -> Model:
+    """Reads an object of a file.
+
+    Raises:
+        CannotRead: Somebody has edited or cut it.
+    """
+    try:
+        return read(model, _read(path))
+    except InvalidObject as error:
+        raise CannotRead(f"{path}: {error.errors[0]}") from error
+    except (manifests.ManifestError, UnicodeDecodeError) as error:
+        raise CannotRead(f"{path}: {error}") from error
 
 
 def _write(path: Path, data: Any) -> None:

@@ -10,12 +10,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study
 from kubestudy.api.trial import PENDING, RUNNING, Trial
-from kubestudy.api.validation import InvalidObject, parse_study
+from kubestudy.api.validation import InvalidObject, parse_study, read
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
 from kubestudy.core.names import job_name
@@ -95,7 +96,7 @@ class Controller:
         self._workers: list[threading.Thread] = []
         self._client, self._settings = client, settings
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
-        self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
+        self.trials: Cache[Trial] = Cache(partial(read, Trial), _key_of_trial)
         self.jobs: Cache[Object] = Cache(lambda o: o, _key_of_job)
         self._gone: deque[str] = deque()
         self.pods: Cache[Object] = Cache(

@@ -38,7 +38,7 @@ class Threshold(StoppingRule):
             return [FieldError("earlyStopping.settings", "Threshold needs lower, upper or both")]
         if lower is not None and upper is not None and lower > upper:
             field = "earlyStopping.settings.lower"
-            return [FieldError(field, f"{lower:g} must not be above upper, {upper:g}")]
+            return [FieldError(field, f"{lower:g} must not be above upper, {upper:g}; swap them")]
         return []
 
     def judge(self, trial: Course, fold: int, completed: Sequence[Course]) -> str | None:

@@ -134,6 +134,7 @@ def _end(pod: Manifest) -> dict[str, Any]:
     return {
         "state": RunState.SUCCEEDED if good else RunState.FAILED,
         "exit_code": code,
+        "tail": terminated.get("message") or "",
         "ended": moment(terminated.get("finishedAt")),
         "reason": None if good else _REASONS.get(reason, reason) or None,
         "message": _why(pod, taken, terminated),

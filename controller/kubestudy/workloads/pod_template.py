@@ -88,6 +88,8 @@ def pod_template(
     theirs = [e for e in main.get("env") or [] if e.get("name") not in named]
     if not any(e.get("name") == UNBUFFERED["name"] for e in theirs):
         ours.append(UNBUFFERED)
+    # A program that leaves no last word is quoted by the last lines of its log.
+    main.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     # Ours come first, so that the user's own variables may refer to them.
     main["env"] = ours + theirs
     for folder, path in ((spec.checkpoints, CHECKPOINTS), (spec.outputs, OUTPUTS)):
@@ -110,8 +112,6 @@ def _short_form(
     container: Manifest = {
         "name": "trial",
         "image": spec.image or settings.trial_image,
-        # A program that leaves no last word is quoted by the last lines of its log.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
