@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from kubestudy.core.reports import LastWord, MetricTrack
-from kubestudy.sources.json_text import fold_number, is_name, json_object, number
+from kubestudy.sources.json_text import is_name, json_object
+from kubestudy.sources.numbers import fold_number, number
 from kubestudy.sources.wanted import is_told
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
