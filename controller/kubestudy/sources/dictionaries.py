@@ -16,7 +16,10 @@ from kubestudy.sources.numbers import VALUE, value_of
 _BEGIN = "{'"
 _PAIR = re.compile(rf"'([^'\s\\]{{1,128}})'\s*+:\s*+({VALUE})\s*+(?:,(?![0-9])|\}})")
 _NOT_FLAT = re.compile(r'[{\["\\]')
-_TOKEN = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|[\[{(]|[\]})]|['\"]")
+_TOKEN = re.compile(
+    r"""'[^'\\]*+(?:\\.[^'\\]*+)*+' | "[^"\\]*+(?:\\.[^"\\]*+)*+" | [\[{(] | [\]})] | ['"]""",
+    re.VERBOSE,
+)
 
 _JSON_BEGIN = re.compile(r'\{\s*+"')
 _WITHIN = ("[", "'", '"', "\\")
