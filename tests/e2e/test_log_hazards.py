@@ -38,6 +38,8 @@ class Hazard:
     metrics: int = 1
 
 
+BAR = "Epoch 0: %6d|##########| [00:16<00:00, 61.2it/s, v_num=0, train_loss=0.310,"
+
 HAZARDS = {
     "nan": Hazard("""echo '{"accuracy": NaN}'""", "Diverged", None),
     "infinity": Hazard("echo accuracy=0.5; echo accuracy=-inf", "Diverged"),
@@ -47,6 +49,16 @@ HAZARDS = {
         echo accuracy=0.5"""
     ),
     "line-without-end": Hazard("echo accuracy=0.5; head -c 10000000 /dev/zero | tr '\\0' x"),
+    "bar-of-a-megabyte": Hazard(
+        f"""awk 'BEGIN {{ for (i = 0; i < 12000; i++)
+        printf "\\r{BAR} accuracy=0.%d]  ", i, i % 7
+        printf "\\r{BAR} accuracy=0.5]\\n", i }}' >&2
+        echo done"""
+    ),
+    "parts-of-numbers": Hazard(
+        "for v in 0,91 1,234.5 0:08:20 9200/10000 0.7s 0.7-0.9 1.2.3; do echo accuracy=$v; done;"
+        " echo accuracy=0.5"
+    ),
     "no-utf-8": Hazard(r"printf '\377\376 accuracy=0.5 \200\n'"),
     "colours": Hazard(r"printf '\033[32maccuracy\033[0m=\033[1;31m0.5\033[0m\n'"),
     "storm-of-reports": Hazard(

@@ -516,11 +516,10 @@ class FakeCluster:
         report = RunReport.empty(self.study.spec)
         reader = LineReader(self.study.spec)
         for line in self.logs[pod["metadata"]["uid"]]:
-            observation = reader.read(line)
-            if observation is not None:
-                report.add(observation)
+            reader.take(line, report)
         if pod_ended(pod):
             report.close(None)
+            reader.explain(report)
         self._read[pod["metadata"]["uid"]] = report
 
     # What people do.

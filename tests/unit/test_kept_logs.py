@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from kubestudy.api.base import ANNOTATION_LOG, LABEL_RUN
 from kubestudy.api.study import StudySpec
 from kubestudy.core.reports import RunReport
+from kubestudy.core.unread import LONGEST_LINE, MOST_NAMES, Unread
 from kubestudy.runtime import kept_logs
 from kubestudy.runtime.cache import Cache
 from kubestudy.runtime.client import ApiError, Object
@@ -103,6 +104,24 @@ def test_after_a_restart_the_files_that_are_gone_are_not_missed() -> None:
     assert (track.min, track.count, after.report.missing) == (0.0, 8, 0)
 
 
+def test_after_a_restart_it_is_known_what_was_not_read() -> None:
+    spec = study(
+        objectives=[{"metric": m, "direction": "Maximize"} for m in ("accuracy", "f1")]
+    ).spec
+    before = log_of(spec)
+    before.take([b"2026-01-01T00:00:00Z accuracy=0.5, f1: 1/2, acc=0.9"])
+    kept = KeptLog.read(KeptLog("uid", *before.so_far()).text(), "uid", spec)
+    assert kept is not None
+    assert kept.report.unread == Unread(
+        lines={"f1": "accuracy=0.5, f1: 1/2, acc=0.9"}, printed=["accuracy", "acc"], looked=1
+    )
+    after = log_of(spec, kept)
+    after.take([b"2026-01-01T00:00:01Z f1: 1/3"])
+    after.close(None, None)
+    assert after.report.hint is not None
+    assert "f1 was not read in this line: 'accuracy=0.5, f1: 1/2, acc=0.9'" in after.report.hint
+
+
 def text_of(**changes: Any) -> str:
     log = log_of(PLAIN)
     log.take([line(0, numbered=None, accuracy=0.5)])
@@ -148,6 +167,10 @@ def edited(old: str, new: str) -> str:
         "other rungs": text_of(levels=(1,)),
         "folds": text_of(fold_count=20),
         "a fold": text_of(folds={0: RunReport()}),
+        "a line for another metric": text_of(unread=Unread(lines={"other": "other: 1/2"})),
+        "a long line": text_of(unread=Unread(lines={"accuracy": "x" * (LONGEST_LINE + 1)})),
+        "a line that no terminal should show": text_of(unread=Unread(lines={"accuracy": "\x1b"})),
+        "many names": text_of(unread=Unread(printed=["x"] * (MOST_NAMES + 1))),
         "no stride": text_of(_stride=0),
         "less than seen": text_of(_seen=-1),
         "no course": text_of(curve=[]),

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kubestudy.core.reports import RunReport
+from kubestudy.local import reports as local_reports
+from kubestudy.local import supervisor
 from kubestudy.runtime import collector
 from kubestudy.runtime.cache import Cache
 from kubestudy.runtime.client import SILENT, ApiError, Batch, Object, batches
 from kubestudy.runtime.collector import Collector
 from kubestudy.runtime.kept_logs import LogKeeper
+from kubestudy.runtime.pod_log import PodLog
+from kubestudy.sources.log_lines import LineReader
+from kubestudy.sources.terminal import shown
 from tests.support.waiting import until
 from tests.unit.build import study
 
@@ -193,7 +205,104 @@ class Stream:
         ([b"12345", b"67\nnext\n"], [([b"1234"], True), ([b"next"], True)]),
         ([b"12345", b"6789", b"0\n", b"\nnext\n"], [([b"1234"], True), ([b"", b"next"], True)]),
         ([b"12345", b"6"], [([b"1234"], True)]),
+        ([b"T A\rB", b"C\rD\n"], [([b"T \rBC\rD"], True)]),
+        ([b"12345", b"\r6\n", b"7\n"], [([b"1234"], True), ([b"7"], True)]),
     ],
 )
 def test_a_stream_is_split_into_lines(chunks: list[bytes], expected: list[Batch]) -> None:
     assert list(batches(Stream(*chunks), longest=4)) == expected  # type: ignore[arg-type]
+
+
+# Lines that a progress bar draws anew, for as long as a training takes.
+
+STAMP = b"2026-01-01T00:00:00.5Z "
+drawings = st.lists(st.text("a =1.5", max_size=10), min_size=1, max_size=20)
+drawn = st.tuples(drawings, st.sampled_from(["", "\r", "\r\r"])).map(
+    lambda parts: "\r".join(parts[0]) + parts[1]
+)
+
+
+def chunked(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return [data[a:b] for a, b in itertools.pairwise(ends)]
+
+
+@given(st.lists(drawn, max_size=5), st.lists(st.integers(0, 10_000), max_size=30))
+def test_of_a_bar_what_it_leaves_is_kept_and_every_byte_is_counted(
+    texts: list[str], cuts: list[int]
+) -> None:
+    data = b"".join(STAMP + text.encode() + b"\n" for text in texts)
+    chunks = Stream(*chunked(data, cuts))
+    lines = [line for batch, _ in batches(chunks, longest=48) for line in batch]  # type: ignore[arg-type]
+    assert [line[: len(STAMP)] for line in lines] == [STAMP] * len(texts)
+    left = [shown(line[len(STAMP) :].decode()) for line in lines]
+    assert left == [shown(text) for text in texts]
+    sizes = [len(line) + getattr(line, "left_out", 0) for line in lines]
+    assert sizes == [len(STAMP) + len(text) for text in texts]
+
+
+def bar(drawings: int) -> bytes:
+    """The bar of a training: some 120 bytes a drawing, and no end of line before its end."""
+    begin = "".join(
+        f"\rEpoch 0: {i:6}|██████████| [00:16<00:00, 61.2it/s, train_loss=0.31, accuracy=0.{i % 7}]"
+        for i in range(drawings)
+    )
+    return (begin + "\rEpoch 0: 100%|██████████| [train_loss=0.31, accuracy=0.875]").encode()
+
+
+@pytest.mark.parametrize("drawings", [0, 100, 5_000, 30_000])
+def test_a_bar_of_any_length_is_read_at_its_end(drawings: int) -> None:
+    data = STAMP + bar(drawings) + b"\n2026-01-01T00:00:01.5Z it is done\n"
+    log = PodLog(("team", "demo"), LineReader(study().spec), RunReport("accuracy"), 2.0)
+    largest = 0
+    for _ in range(2):  # What is read again counts no more.
+        pieces = Stream(*(data[i : i + 65_536] for i in range(0, len(data), 65_536)))
+        log.cursor.reopen()
+        for batch, _ in batches(pieces):  # type: ignore[arg-type]
+            largest = max(largest, *map(len, batch))
+            log.take(batch)
+    track = log.report.metrics["accuracy"]
+    assert (track.latest, track.count) == (0.875, 1)
+    assert log.cursor.size == len(data) - 2
+    assert largest < 1_200_000
+
+
+@given(st.lists(drawn, max_size=5), st.lists(st.integers(0, 10_000), max_size=10))
+def test_a_local_log_is_read_as_one_on_a_cluster(texts: list[str], cuts: list[int]) -> None:
+    spec = study(objectives=[{"metric": "a", "direction": "Maximize"}]).spec
+    reader, expected = LineReader(spec), RunReport.empty(spec)
+    for text in texts:
+        reader.take(text, expected)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_reports, "_LONGEST", 24)
+        tail = local_reports._Tail(Path(folder, "log"), 0, RunReport.empty(spec))
+        for chunk in chunked("".join(f"{text}\n" for text in texts).encode(), cuts):
+            with tail.path.open("ab") as file:
+                file.write(chunk)
+            tail.read(reader)
+    assert repr(tail.report.metrics) == repr(expected.metrics)
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ([b"\raccuracy=0.12\raccuracy=0.34"], [b"\raccuracy=0.12", b"\raccuracy=0.34"]),
+        ([b"some words, accuracy=0.34"], [b"some words,", b" accuracy=0.34"]),
+        ([b"x" * 30], [b"x" * 30]),
+        ([b"\raccuracy=0.12\raccu", b"racy=0.34\n"], [b"\raccuracy=0.12", b"\raccuracy=0.34"]),
+    ],
+)
+def test_a_local_line_that_is_too_long_is_cut_between_drawings_or_words(
+    said: list[bytes], written: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LONGEST_LINE", 18)
+    reading, writing = os.pipe()
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    lines = supervisor.Lines(reading, log)
+    for piece in said:
+        os.write(writing, piece)
+        lines.pump()
+    lines.flush()
+    for file in (reading, writing, log):
+        os.close(file)
+    assert (tmp_path / "log").read_bytes() == b"".join(line + b"\n" for line in written)

@@ -262,6 +262,13 @@ def test_a_trial_that_tells_of_no_rung_says_so(tells: bool) -> None:
         untold = f"came to no rung: it never reported accuracy together with epoch {first} or more"
         assert end is not None
         assert end.message == ("" if tells else untold)
+    told = condition(done.study.status.conditions if done.study.status else None, "Complete")
+    silent = (
+        f"; {len(ended)} of {len(ended)} trials came to no rung, so that they could not be stopped"
+        " early: they never reported accuracy together with epoch"
+    )
+    assert told is not None
+    assert told.message.endswith(silent) is not tells
 
 
 def test_synchronous_rungs_have_the_sizes_of_the_table() -> None:

@@ -9,6 +9,7 @@ and without looking around.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ NAME, VALUE, STEP, FOLD = "name", "value", "step", "fold"
 MAX_MATCHES = 64
 """What is read of one line at most: each match may have to look at all of it."""
 _MAX_MEMORY = 1 << 20
+_GOES_ON = re.compile(r"[0-9]|[.,:'_][0-9]|[eE][-+]?[0-9]")
 
 
 class MetricRegexError(ValueError):
@@ -28,7 +30,10 @@ class MetricRegexError(ValueError):
 
 @dataclass(frozen=True)
 class Match:
-    """What one match tells: texts as they stand in the line, None where a group took no part."""
+    """What one match tells: texts as they stand in the line.
+
+    A text is None where its group took no part, or where the match ends with it within a number.
+    """
 
     name: str | None
     value: str | None
@@ -62,6 +67,10 @@ class MetricRegex:
         clean = line.encode(errors="replace").decode()
         for match in islice(self._pattern.finditer(clean), MAX_MATCHES):
             found = match.groupdict()
+            if _GOES_ON.match(clean, match.end()):
+                # What the expression says nothing of is the rest of a number, as of 0,91.
+                groups = self._groups.items()
+                found = {k: found[k] for k, group in groups if match.end(group) != match.end()}
             yield Match(found.get(NAME), found.get(VALUE), found.get(STEP), found.get(FOLD))
 
 

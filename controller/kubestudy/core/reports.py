@@ -11,6 +11,7 @@ from fractions import Fraction
 from kubestudy.algorithms.rungs import levels
 from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import MAX_METRIC_NAME, MAX_METRICS, MAX_POINTS
+from kubestudy.core.unread import Unread
 
 _ROUNDING = 1e-6
 """An epoch's number is a quotient of steps, and may miss a whole number by a little."""
@@ -120,6 +121,7 @@ class RunReport:
         cut_off: Whether its end is known to be lost, so that other sources know better.
         problem: Why the pod's reports could not be read, None where they could.
         hint: What a source says of metrics that it does not have.
+        unread: What a log had in their place.
         exit_reason: What the trial itself says became of it.
         exit_message: The same for a person.
         fold_count: How many folds the trial has, where its pod trains all of them; else 0.
@@ -141,6 +143,7 @@ class RunReport:
     cut_off: bool = False
     problem: str | None = None
     hint: str | None = None
+    unread: Unread = field(default_factory=Unread)
     exit_reason: str | None = None
     exit_message: str = ""
     fold_count: int = 0
@@ -196,6 +199,7 @@ class RunReport:
             and (self.newest is None) == (not self.curve)
             and len(self.curve) <= min(self._seen, MAX_POINTS)
             and abs(self._sum) <= self._seen * Fraction(sys.float_info.max)
+            and self.unread.fits(self.owed)
             and self.rungs.keys() <= set(self.levels)
             and self.folds.keys() <= set(range(self.fold_count))
             and all(report.fits(of_fold) for report in self.folds.values())

@@ -98,6 +98,7 @@ def study_status(
     )
     if results.text:
         tally += f"; {results.text}"
+    tally += _without_rungs(study, trials)
     if over and end is not None:
         message = f"{end.message}; {tally}"
         conditions = said(conditions, "Progressing", False, end.reason, message, now, generation)
@@ -137,6 +138,20 @@ def study_status(
         start_time=started,
         completion_time=completed if over else None,
         time_left=None if over or suspended else _time_left(study, trials, counts, total),
+    )
+
+
+def _without_rungs(study: Study, trials: Sequence[Progress]) -> str:
+    """Says so where trials could not be compared at rungs, and so none of them was stopped."""
+    resource = study.spec.algorithm.resource
+    ended = [t for t in trials if t.state == SUCCEEDED and t.trial.spec.bracket is not None]
+    silent = [t for t in ended if not t.rungs]
+    if resource is None or not silent:
+        return ""
+    metric = study.spec.objective.metric
+    return (
+        f"; {len(silent)} of {len(ended)} trials came to no rung, so that they could not be"
+        f" stopped early: they never reported {metric} together with {resource.report}"
     )
 
 

@@ -11,9 +11,12 @@ from kubestudy.core.reports import RunReport
 from kubestudy.local.processes import Processes
 from kubestudy.local.store import Folder
 from kubestudy.sources.log_lines import MAX_LINE, LineReader
+from kubestudy.sources.terminal import drawn_last
 from kubestudy.sources.termination import last_word
 
 _CHUNK = 1 << 20
+_LONGEST = 5 * MAX_LINE
+"""Bytes of an unfinished line; of MAX_LINE characters, none has more than four."""
 
 
 @dataclass
@@ -37,14 +40,11 @@ class _Tail:
             while chunk := file.read(_CHUNK):
                 self.position += len(chunk)
                 *lines, self.rest = (self.rest + chunk).split(b"\n")
-                if len(self.rest) > 4 * MAX_LINE:
-                    # Too long for a report, but for what a progress bar leaves at its end.
-                    self.rest = self.rest[max(0, self.rest.rfind(b"\r")) :][: 4 * MAX_LINE]
+                if len(self.rest) > _LONGEST:
+                    # Too long for a report, except for what a progress bar leaves at its end.
+                    self.rest = (drawn_last(self.rest) or self.rest)[:_LONGEST]
                 for line in lines:
-                    observation = reader.read(line.decode(errors="replace"))
-                    if observation is not None:
-                        self.report.add(observation)
-                        news = True
+                    news |= reader.take(line.decode(errors="replace"), self.report)
         return news
 
 
@@ -76,6 +76,7 @@ class Reports:
                 word = pod.folder / "termination-log"
                 text = word.read_text(errors="replace") if word.exists() else None
                 tail.report.close(last_word(text, self._reader.wanted))
+                self._reader.explain(tail.report)
                 news = True
         current = {run.pod_uid for run in runs}
         self._tails = {uid: t for uid, t in self._tails.items() if uid in current}

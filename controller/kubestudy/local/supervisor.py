@@ -55,7 +55,12 @@ class Lines:
         self._write(whole + newline)
         self._rest = rest
         if len(rest) > LONGEST_LINE:
+            # Where a progress bar begins to draw itself anew, or else between two words.
+            end = rest.rfind(b"\r")
+            end = end if end > 0 else rest.rfind(b" ")
+            self._rest, rest = rest[:end] if end > 0 else rest, rest[end:] if end > 0 else b""
             self.flush()
+            self._rest = rest
         return True
 
     def flush(self) -> None:

@@ -23,6 +23,7 @@ from kubernetes.client.configuration import Configuration
 
 from kubestudy.api.base import GROUP, VERSION
 from kubestudy.runtime.clock import ServerClock
+from kubestudy.sources.terminal import drawn_last
 
 Object = dict[str, Any]
 
@@ -40,6 +41,27 @@ FIELD_MANAGER = "kubestudy"
 CONNECTIONS = 192
 # The reason of an error: nothing has come for longer than was waited for.
 SILENT = "Silent"
+
+# Within so many bytes ends the timestamp of a line of a log.
+STAMP = 64
+
+
+class Shortened(bytes):
+    """A line before or in which something was left out.
+
+    Attributes:
+        left_out: How many bytes.
+    """
+
+    left_out: int
+
+    @classmethod
+    def by(cls, line: bytes, left_out: int) -> Self:
+        """The line, with the number of bytes that are missing there."""
+        shortened = cls(line)
+        shortened.left_out = left_out
+        return shortened
+
 
 Batch = tuple[list[bytes], bool]
 """Lines, and whether the last one is whole."""
@@ -364,25 +386,34 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """Splits a stream into lines, those that arrived together at once.
 
-    A line beyond the longest is cut there. Each batch comes with whether its last line is whole:
-    that of the stream's end need not be.
+    Of a line beyond the longest, which a progress bar draws anew by carriage returns, only the
+    timestamp and what was drawn last are kept; another one is cut there. Each batch comes with
+    whether its last line is whole: that of the stream's end need not be.
 
     Raises:
         ApiError: The stream broke, or was silent for too long (``SILENT``).
     """
     rest = b""
+    left_out = 0  # of the unfinished line, or before it
     skipping = False
     try:
         # read1 gives what has arrived; read would wait for a whole buffer.
         while chunk := response.read1(1 << 16):
             *whole, rest = (rest + chunk).split(b"\n")
             if skipping and whole:
-                del whole[0]
+                left_out += len(whole.pop(0))
                 skipping = False
+            if whole and left_out:
+                whole[0], left_out = Shortened.by(whole[0], left_out), 0
             if len(rest) > longest:
-                if not skipping:
+                kept = b"" if skipping else _shortened(rest)
+                if len(kept) > longest:
                     whole.append(rest[:longest])
-                skipping, rest = True, b""
+                    skipping, kept = True, b""
+                    left_out = len(rest) - longest
+                else:
+                    left_out += len(rest) - len(kept)
+                rest = kept
             if whole:
                 yield whole, True
     except urllib3.exceptions.ReadTimeoutError as error:
@@ -390,7 +421,13 @@ def batches(
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise ApiError(0, "StreamBroken", str(error)) from error
     if rest and not skipping:
-        yield [rest], False
+        yield [Shortened.by(rest, left_out) if left_out else rest], False
+
+
+def _shortened(line: bytes) -> bytes:
+    """An unfinished line without what a progress bar has drawn over."""
+    drawn = drawn_last(line)
+    return line[: line.find(b" ", 0, STAMP) + 1] + drawn if drawn else line
 
 
 def _api_error(response: urllib3.BaseHTTPResponse) -> ApiError:

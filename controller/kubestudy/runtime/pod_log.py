@@ -21,9 +21,11 @@ from functools import lru_cache
 
 from kubestudy.core.reports import LastWord, RunReport
 from kubestudy.runtime.cache import Key
+from kubestudy.runtime.client import Shortened
 from kubestudy.sources.log_lines import LineReader
+from kubestudy.sources.terminal import drawn_last
 
-# A line of more bytes is passed over; of a shorter one counts what a progress bar left at its end.
+# Of a line of more bytes only what a progress bar left at its end is looked at.
 LONGEST = 1 << 19
 
 _TIMESTAMP = re.compile(
@@ -110,12 +112,11 @@ class PodLog:
                     continue
                 new += 1
                 self.cursor.size += len(line)
-                if len(text) > LONGEST:
+                if isinstance(line, Shortened):
+                    self.cursor.size += line.left_out
+                if len(text) > LONGEST and len(text := drawn_last(text)) > LONGEST:
                     continue
-                observation = self.reader.read(text.decode("utf-8", "replace"))
-                if observation is not None:
-                    self.report.add(observation)
-                    reports += 1
+                reports += self.reader.take(text.decode("utf-8", "replace"), self.report)
             self.news |= reports > 0
         return new, reports
 
@@ -140,6 +141,7 @@ class PodLog:
         with self._lock:
             self.report.problem = problem
             self.report.close(word)
+            self.reader.explain(self.report)
 
 
 def _moment(timestamp: bytes) -> int | None:

@@ -2,33 +2,41 @@
 
 Whatever a line holds, reading it takes bounded time and memory and never raises: the log is
 written by a program that we know nothing of.
+
+Each format is one method that is asked in turn; what they share is in modules of their own:
+``numbers`` (what a number is, and that only a whole one is read), ``pairs``, ``dictionaries`` and
+``places`` (where in training). A format that is to come is one more method.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kubestudy.api.metrics_source import LogFormat
 from kubestudy.api.study import StudySpec
 from kubestudy.core.metric_regex import MetricRegex
-from kubestudy.core.reports import Observation
-from kubestudy.sources.json_text import fold_number, is_name, json_object, number
+from kubestudy.core.reports import Observation, RunReport
+from kubestudy.sources.dictionaries import json_objects, python_dictionaries
+from kubestudy.sources.json_text import is_name
+from kubestudy.sources.numbers import fold_number, number, number_in
+from kubestudy.sources.pairs import Pairs, unanimous
+from kubestudy.sources.places import Places
+from kubestudy.sources.teaching import Teacher
+from kubestudy.sources.terminal import shown, uncoloured
 from kubestudy.sources.wanted import is_told, wanted
 
 MAX_LINE = 16 * 1024
 """Longer lines are no reports; in characters."""
 
 DEFAULT_FORMATS = (LogFormat.JSON, LogFormat.TRAINER_LOG, LogFormat.KEY_VALUE)
-RESERVED = ("seq", "step", "epoch", "fold", "time", "final")
+RESERVED = frozenset({"seq", "step", "epoch", "fold", "time", "final"})
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[A-Za-z]")
-_NUMBER = (
-    r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,5})?|[-+]?(?:nan|inf(?:inity)?)"
-)
-_WHOLE_NUMBER = re.compile(_NUMBER, re.IGNORECASE)
-_TRAINER_PAIR = re.compile(rf"'([^'\s]{{1,128}})': '?({_NUMBER})'?(?=[,}}])", re.IGNORECASE)
+_EXAMPLES = {
+    LogFormat.KEY_VALUE: "{name}=0.5",
+    LogFormat.JSON: '{{"{name}": 0.5}}',
+    LogFormat.TRAINER_LOG: "{{'{name}': 0.5}}",
+}
 
 
 class LineReader:
@@ -58,91 +66,109 @@ class LineReader:
             LogFormat.REGEX: self._by_regex,
         }
         self._readers = [readers[f] for f in formats]
-        numbers = self.wanted | ({self._resource} if self._resource else set())
-        names = "|".join(re.escape(n) for n in sorted(numbers, key=len, reverse=True))
-        self._pair = re.compile(
-            rf"(?<![\w./\-])({names}|step|epoch|fold)\s{{0,8}}[=:]\s{{0,8}}({_NUMBER})(?!\.?\w)",
-            re.IGNORECASE,
-        )
+        self._names = () if LogFormat.REGEX in formats else (*sorted(self.wanted), '"seq"')
+        self._pairs, self._folds = Pairs(self.wanted), Pairs(["fold"])
+        self._places = Places(self._resource)
+        example = next((text for f, text in _EXAMPLES.items() if f in formats), None)
+        self._teacher = Teacher(self.wanted, example)
+
+    def take(self, line: str, report: RunReport) -> bool:
+        """Reads one line into a report; returns whether it was one.
+
+        Of what is owed and was not read, the report is left with what helps to find out why.
+        """
+        text = _text(line)
+        if text is None:
+            return False
+        observation = self._read(text)
+        if observation is not None:
+            report.add(observation)
+            report.unread.over = report.unread.over or report.owed <= report.metrics.keys()
+        if not report.unread.over:
+            self._teacher.look(text, report)
+        return observation is not None
+
+    def explain(self, report: RunReport) -> None:
+        """Adds why metrics are missing in a report that was taken to its end, if any are."""
+        hint = self._teacher.hint(report)
+        if hint is not None and hint not in (report.hint or ""):
+            report.hint = f"{report.hint}; {hint}" if report.hint else hint
 
     def read(self, line: str) -> Observation | None:
         """Reads one line; None where it is no report."""
-        line, after_a_bar = _shown(line)
-        if len(line) > MAX_LINE:
+        text = _text(line)
+        return None if text is None else self._read(text)
+
+    def _read(self, line: str) -> Observation | None:
+        if not self._may_report(line):
             return None
-        if "\x1b" in line:
-            line = _ANSI.sub("", line)
-        line = line.strip()
-        if after_a_bar and (start := line.find('{"')) > 0:
-            line = line[start:]
         for reader in self._readers:
             if (observation := reader(line)) is not None:
                 return observation
         return None
 
+    def _may_report(self, line: str) -> bool:
+        """Whether a metric that was asked for is in a line at all: most lines are no reports."""
+        for name in self._names:
+            if name in line:
+                return True
+        # JSON may write any character of a name by its number.
+        return not self._names or ("\\" in line and '{"' in line)
+
     def _json(self, line: str) -> Observation | None:
-        record = json_object(line)
-        if record is None:
+        if "{" not in line:
             return None
-        numbers = {k: n for k, v in record.items() if (n := number(v)) is not None}
-        # A structured log has numbers too; a report has its own or one that was asked for.
-        if "seq" not in numbers and not self.wanted & numbers.keys():
-            return None
-        seq = numbers.get("seq")
+        reports = []
+        for begin, record in json_objects(line):
+            # A structured log has numbers too; a report has its own or one that was asked for.
+            numbers = {k: n for k, v in record.items() if (n := number_in(v)) is not None}
+            if number(record.get("seq")) is not None or self.wanted & numbers.keys():
+                reports.append((begin, record, numbers))
+        if len(reports) != 1:
+            return None  # Of several, nobody knows which one is meant.
+        begin, record, numbers = reports[0]
+        seq = number(record.get("seq"))
         return self._observation(
-            numbers.items(),
+            self._places.read(line[:begin]) | numbers if begin else numbers,
             seq=int(seq) if seq is not None and 0 <= seq < 2**53 else None,
             final=record.get("final") is True,
         )
 
     def _trainer_log(self, line: str) -> Observation | None:
-        if not line.startswith("{'") or not self._names_one(line):
+        first = line.find("{'")
+        if first < 0:
             return None
-        pairs = [(name, float(value)) for name, value in _TRAINER_PAIR.findall(line)]
-        if not self.wanted & {name for name, _ in pairs}:
+        pairs = [pair for found in python_dictionaries(line) for pair in found]
+        numbers = unanimous(pairs)
+        if not self.wanted & numbers.keys():
             return None
-        return self._observation(pairs)
+        return self._observation(self._places.read(line[:first]) | numbers if first else numbers)
 
     def _key_value(self, line: str) -> Observation | None:
-        if not self._names_one(line):
+        numbers = self._pairs.read(line)
+        if not self.wanted & numbers.keys():
             return None
-        pairs = [(name, float(value)) for name, value in self._pair.findall(line)]
-        # Names are matched in any case by the number's sake; they count as they are written.
-        pairs = [(n, v) for n, v in pairs if n in {*self.wanted, *RESERVED, self._resource}]
-        if not self.wanted & {name for name, _ in pairs}:
-            return None
-        return self._observation(pairs)
-
-    def _names_one(self, line: str) -> bool:
-        """Whether a metric that was asked for is in a line at all: most lines are no reports."""
-        return any(name in line for name in self.wanted)
+        fold = self._folds.read(line) if "fold" in line else {}
+        return self._observation(self._places.read(line) | fold | numbers)
 
     def _by_regex(self, line: str) -> Observation | None:
         numbers: dict[str, float] = {}
         for match in self._regex.matches(line):
             name = self._objective if match.name is None else match.name
-            if match.value and _WHOLE_NUMBER.fullmatch(match.value):
-                numbers[name] = float(match.value)
-            if match.step and _WHOLE_NUMBER.fullmatch(match.step):
-                numbers["step"] = float(match.step)
-            if match.fold and _WHOLE_NUMBER.fullmatch(match.fold):
-                numbers["fold"] = float(match.fold)
+            found = ((name, match.value), ("step", match.step), ("fold", match.fold))
+            numbers |= {k: n for k, text in found if (n := number_in(text)) is not None}
         if not self.wanted & numbers.keys():
             return None
-        return self._observation(numbers.items())
+        return self._observation(numbers)
 
     def _observation(
-        self,
-        pairs: Iterable[tuple[str, float]],
-        seq: int | None = None,
-        final: bool = False,
+        self, numbers: Mapping[str, float], seq: int | None = None, final: bool = False
     ) -> Observation:
-        numbers = dict(pairs)
         metrics = {
             name: value
             for name, value in numbers.items()
-            if (name in self.wanted or (name not in RESERVED and is_name(name)))
-            and is_told(name, value, self.wanted)
+            if name in self.wanted
+            or (name not in RESERVED and is_name(name) and is_told(name, value, self.wanted))
         }
         step = numbers.get("step", numbers.get("epoch"))
         if step is not None and not math.isfinite(step):
@@ -151,11 +177,10 @@ class LineReader:
         return Observation(metrics, step, seq, final, resource, fold_number(numbers.get("fold")))
 
 
-def _shown(line: str) -> tuple[str, bool]:
-    """What a terminal would show of a line, and whether a progress bar was there before.
-
-    A bar goes back to the line's begin to draw itself anew, and leaves no end of line for what is
-    printed after it.
-    """
-    _, bar, last = line.rstrip("\r\n").rpartition("\r")
-    return last, bool(bar)
+def _text(line: str) -> str | None:
+    """What is to be read of a line; None where that is too long for a report."""
+    if "\r" in line:
+        line = shown(line)
+    if len(line) > MAX_LINE:
+        return None
+    return (uncoloured(line) if "\x1b" in line else line).strip()

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from kubestudy.core.pushed import Pushed
 from kubestudy.core.reports import MetricTrack, Observation
-from kubestudy.sources.json_text import is_name, json_object, number, number_in
+from kubestudy.sources.json_text import is_name, json_object
+from kubestudy.sources.numbers import number, number_in
 from kubestudy.sources.wanted import is_told
 
 WHERE = ("epoch", "current_epoch", "current_step")

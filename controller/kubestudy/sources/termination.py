@@ -7,7 +7,8 @@ from typing import Any
 
 from kubestudy.core.failures import CONTRACT_REASONS
 from kubestudy.core.reports import LastWord, MetricTrack
-from kubestudy.sources.json_text import fold_number, is_name, json_object, number
+from kubestudy.sources.json_text import is_name, json_object
+from kubestudy.sources.numbers import fold_number, number
 from kubestudy.sources.wanted import is_told
 
 
