@@ -20,6 +20,8 @@ import re2
 NAME, VALUE, STEP, FOLD = "name", "value", "step", "fold"
 MAX_MATCHES = 64
 """What is read of one line at most: each match may have to look at all of it."""
+MOST_INSTRUCTIONS = 2000
+"""How large a compiled expression may be: matching a line may take as many steps a character."""
 _MAX_MEMORY = 1 << 20
 _GOES_ON = re.compile(r"[0-9]|[.,:'_][0-9]|[eE][-+]?[0-9]")
 
@@ -54,6 +56,11 @@ class MetricRegex:
     def __init__(self, text: str):
         self._pattern = _compiled(text)
         self._groups = self._pattern.groupindex
+        if self._pattern.programsize > MOST_INSTRUCTIONS:
+            raise MetricRegexError(
+                f"is compiled to {self._pattern.programsize} instructions, and may have"
+                f" {MOST_INSTRUCTIONS}: repeat less, as in \\w+ rather than \\w{{1,500}}"
+            )
         if VALUE not in self._groups:
             raise MetricRegexError("has no group (?P<value>...), which a metric's value stands in")
         unknown = sorted(self._groups.keys() - {NAME, VALUE, STEP, FOLD})

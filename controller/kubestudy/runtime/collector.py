@@ -29,6 +29,7 @@ from kubestudy.runtime.kept_logs import LogKeeper
 from kubestudy.runtime.pod_log import PodLog
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.slots import Slots
+from kubestudy.runtime.turns import Turns
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
 from kubestudy.workloads.pod import main_container, pod_ended, termination_message
@@ -85,9 +86,7 @@ class Collector:
         self._running: WorkQueue[Key] = WorkQueue(namespace_of)
         self._ended: WorkQueue[Key] = WorkQueue(namespace_of, READERS - 1)
         self._follows = Slots(FOLLOWS)
-        # Lines are read by one thread at a time. There is one interpreter: a hundred threads that
-        # wanted it at once would leave next to nothing to those that decide and renew the lease.
-        self._interpreter = threading.Lock()
+        self._turns = Turns()
 
     def start(self) -> None:
         """Begins to read."""
@@ -228,6 +227,10 @@ class Collector:
         owed = set(study.spec.owed) if study else set()
         return FINAL_TRIES if word and owed <= word.metrics.keys() else FINAL_TRIES_ALONE
 
+    def _turn(self, pod_log: PodLog) -> contextlib.AbstractContextManager[None]:
+        own = pod_log.reader.has_own_expression
+        return self._turns.own(namespace_of(pod_log.study)) if own else self._turns.common()
+
     def _read(
         self,
         pod: Object,
@@ -260,7 +263,7 @@ class Collector:
             for batch, whole in stream:
                 if not whole and not at_end:
                     break
-                with self._interpreter:
+                with self._turn(pod_log):
                     new, reports = pod_log.take(batch)
                 now = time.monotonic()
                 lines += new

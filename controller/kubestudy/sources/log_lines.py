@@ -47,10 +47,12 @@ class LineReader:
 
     Attributes:
         wanted: The metrics that the Study asks for.
+        has_own_expression: Whether a user's expression is matched, which may be slow.
     """
 
     def __init__(self, spec: StudySpec):
         self.wanted = wanted(spec)
+        self.has_own_expression = False
         resource = spec.algorithm.resource
         self._resource = resource.report if resource else None
         self._objective = spec.objective.metric
@@ -59,6 +61,7 @@ class LineReader:
             formats = source.formats or formats
             if source.regex is not None:
                 self._regex = MetricRegex(source.regex)
+                self.has_own_expression = True
         readers: dict[LogFormat, Callable[[str], Observation | None]] = {
             LogFormat.JSON: self._json,
             LogFormat.TRAINER_LOG: self._trainer_log,
