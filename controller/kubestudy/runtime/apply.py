@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from kubestudy.api.base import API_VERSION, GROUP
+from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial
@@ -36,11 +37,13 @@ from kubestudy.runtime.client import (
     Object,
     Resource,
 )
+from kubestudy.runtime.studies import InvalidStudy
 from kubestudy.workloads.job import build
 from kubestudy.workloads.pod_template import JobSettings
 
 log = logging.getLogger(__name__)
 
+REFUSAL_MANAGER = "kubestudy-refusal"
 STUDY_EVERY = 1.0
 LIVE_EVERY = 15.0
 
@@ -73,6 +76,7 @@ class Applier:
         self._client, self._settings, self._identity = client, settings, identity
         self._studies, self._trials, self._jobs = studies, trials, jobs
         self._written: dict[str, float] = {}
+        self._refused: dict[str, tuple[str, int, str]] = {}
 
     def apply(self, study: Study, plan: Plan) -> float | None:
         """Carries out a plan, up to the first failure.
@@ -117,8 +121,44 @@ class Applier:
             self._write_study_status(study, status)
             self._tell(study, Event(reason, message, warning=True))
 
+    def refuse(self, study: InvalidStudy) -> None:
+        """Says of a Study that it cannot be run, without knowing more of it than its name.
+
+        Its other conditions, and the rest of its status, stay: they are applied by another manager.
+        """
+        found, key = study.identity, "/".join(study.identity.key)
+        told = (found.uid, found.generation, study.message)
+        if found.deleting or self._refused.get(key) == told:
+            return
+        generation = {"observedGeneration": found.generation} if found.generation else {}
+        conditions = [
+            {
+                "type": type_,
+                "status": "False",
+                "reason": study.reason,
+                "message": study.message,
+                "lastTransitionTime": rfc3339(self._client.clock.now()),
+                **generation,
+            }
+            for type_ in ("Accepted", "Progressing")
+        ]
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Study",
+            "metadata": {
+                "name": found.name,
+                "namespace": found.namespace,
+                **({"uid": found.uid} if found.uid else {}),
+            },
+            "status": {"conditions": conditions, **generation},
+        }
+        log.error("study %s is refused: %s", key, study.message)
+        self._client.apply_unread(STUDIES, found.key, body, "status", REFUSAL_MANAGER)
+        self._refused[key] = told
+
     def forget(self, key: str) -> None:
         """Lets go of what is remembered of a Study that is gone."""
+        self._refused.pop(key, None)
         for known in [k for k in self._written if k == key or k.startswith(f"{key}/")]:
             self._written.pop(known, None)
 

@@ -125,9 +125,16 @@ class LogKeeper:
             self._thread.join(PATIENCE)
 
     def find(self, pod: Object, spec: StudySpec) -> KeptLog | None:
-        """What was kept of a pod's log; None where nothing was."""
-        job = self._jobs.get(_job_key(pod)) or {"metadata": {}}
-        text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_LOG, "")
+        """What was kept of a pod's log; None where nothing was.
+
+        Raises:
+            ApiError: There is something, and it cannot be read now.
+        """
+        job = self._jobs.get(_job_key(pod))
+        if job is None or ANNOTATION_LOG not in _annotations(job):
+            return None
+        # Long texts of many Jobs, each of which is wanted once, are not held in memory.
+        text = _annotations(self._client.get(JOBS, *_job_key(pod))).get(ANNOTATION_LOG, "")
         return KeptLog.read(text, pod["metadata"]["uid"], spec)
 
     def _work(self) -> None:
@@ -185,6 +192,10 @@ def _is_due(pod_log: PodLog, at_end: bool) -> bool:
     if at_end:
         return pod_log.cursor.size >= MUCH
     return pod_log.cursor.size - pod_log.kept >= MUCH and time.monotonic() >= pod_log.keep_after
+
+
+def _annotations(job: Object) -> dict[str, str]:
+    return job["metadata"].get("annotations") or {}
 
 
 def _job_key(pod: Object) -> Key:
