@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+import threading
 import time
 from typing import Any
 
@@ -44,6 +45,7 @@ from kubestudy.workloads.pod_template import JobSettings
 log = logging.getLogger(__name__)
 
 REFUSAL_MANAGER = "kubestudy-refusal"
+REFUSE_AGAIN = 0.5
 STUDY_EVERY = 1.0
 LIVE_EVERY = 15.0
 
@@ -77,6 +79,7 @@ class Applier:
         self._studies, self._trials, self._jobs = studies, trials, jobs
         self._written: dict[str, float] = {}
         self._refused: dict[str, tuple[str, int, str]] = {}
+        self._refusing = threading.Lock()
 
     def apply(self, study: Study, plan: Plan) -> float | None:
         """Carries out a plan, up to the first failure.
@@ -121,15 +124,18 @@ class Applier:
             self._write_study_status(study, status)
             self._tell(study, Event(reason, message, warning=True))
 
-    def refuse(self, study: InvalidStudy) -> None:
+    def refuse(self, study: InvalidStudy) -> float | None:
         """Says of a Study that it cannot be run, without knowing more of it than its name.
 
         Its other conditions, and the rest of its status, stay: they are applied by another manager.
+
+        Returns:
+            Seconds after which to try again; None where that is not needed.
         """
         found, key = study.identity, "/".join(study.identity.key)
         told = (found.uid, found.generation, study.message)
-        if found.deleting or self._refused.get(key) == told:
-            return
+        if study.said or found.deleting or self._refused.get(key) == told:
+            return None
         generation = {"observedGeneration": found.generation} if found.generation else {}
         conditions = [
             {
@@ -152,9 +158,16 @@ class Applier:
             },
             "status": {"conditions": conditions, **generation},
         }
+        # One by one: the API server takes seconds for a large object, and others wait for workers.
+        if not self._refusing.acquire(blocking=False):
+            return REFUSE_AGAIN
+        try:
+            self._client.apply_unread(STUDIES, found.key, body, "status", REFUSAL_MANAGER)
+        finally:
+            self._refusing.release()
         log.error("study %s is refused: %s", key, study.message)
-        self._client.apply_unread(STUDIES, found.key, body, "status", REFUSAL_MANAGER)
         self._refused[key] = told
+        return None
 
     def forget(self, key: str) -> None:
         """Lets go of what is remembered of a Study that is gone."""

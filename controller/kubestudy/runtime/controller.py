@@ -203,8 +203,8 @@ class Controller:
         if study.reason == OVER_SHARE and self.studies.cache.has_room(key[0], study.packed_size):
             self.studies.cache.put(self._client.get(STUDIES, *key), again=True)
             return 1.0
-        self._applier.refuse(study)
-        return ROOM_EVERY if study.reason == OVER_SHARE else None
+        again = self._applier.refuse(study)
+        return ROOM_EVERY if again is None and study.reason == OVER_SHARE else again
 
     def _snapshot(self, key: Key, study: Study) -> Snapshot:
         pods: dict[str, list[Object]] = defaultdict(list)

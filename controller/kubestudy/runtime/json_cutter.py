@@ -15,13 +15,17 @@ LARGEST = 8 << 20
 LONGEST_FRAME = 64 << 10
 """Bytes around the objects, such as a list's own metadata."""
 
+LONGEST_NAME = 256
+"""Bytes of a field's name that are looked at."""
+WINDOW = 64 << 10
+"""Bytes that a pattern is matched against at once: it takes memory for each thing it repeats."""
+
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _PLAIN = rb'(?:[^"{}\[\]]++|%s)*+' % _STRING
 _LEAVES = rb'(?:[^"{}\[\]]++|%s|\{%s\}|\[%s\])*+' % (_STRING, _PLAIN, _PLAIN)
 # What lies before the next bracket that counts: within an object also those in which no other is.
 _BEFORE_BRACKET = re.compile(_PLAIN, re.DOTALL)
 _WITHIN_OBJECT = re.compile(_LEAVES, re.DOTALL)
-_WHOLE_STRING = re.compile(_STRING, re.DOTALL)
 _BETWEEN = re.compile(rb"[\s,]*+")
 _COLON = re.compile(rb"\s*+:\s*+")
 _SCALAR = re.compile(rb"[^\s,{}\[\]]*+")
@@ -141,32 +145,46 @@ def members(raw: bytes, at: int = 0) -> Iterator[tuple[str, int, int]]:
     """
     if raw[at : at + 1] != b"{":
         return
-    at += 1
-    while name := _WHOLE_STRING.match(raw, _end(_BETWEEN, raw, at)):
-        colon = _COLON.match(raw, name.end())
+    at = _end(_BETWEEN, raw, at + 1)
+    while raw[at : at + 1] == b'"':
+        name_ends = _end_of_string(raw, at)
+        colon = _COLON.match(raw, name_ends)
         if colon is None:
             return
         start = colon.end()
+        name = raw[at + 1 : name_ends - 1][:LONGEST_NAME].decode(errors="replace")
         at = _end_of_value(raw, start)
-        yield name[0][1:-1].decode(errors="replace"), start, at
+        yield name, start, at
+        at = _end(_BETWEEN, raw, at)
 
 
 def _end_of_value(raw: bytes, start: int) -> int:
     first = raw[start : start + 1]
     if first == b'"':
-        whole = _WHOLE_STRING.match(raw, start)
-        return whole.end() if whole else len(raw)
+        return _end_of_string(raw, start)
     if first not in (b"{", b"["):
         return _end(_SCALAR, raw, start)
     at, depth = start + 1, 1
-    while depth:
-        at = _end(_WITHIN_OBJECT, raw, at)
+    while depth and at < len(raw):
+        found = _WITHIN_OBJECT.match(raw, at, at + WINDOW)
+        at = found.end() if found else at
         byte = raw[at : at + 1]
-        if byte in (b"", b'"'):
-            return len(raw)
-        depth += 1 if byte in (b"{", b"[") else -1
-        at += 1
+        if byte == b'"':
+            at = _end_of_string(raw, at)
+        elif byte in (b"{", b"[", b"}", b"]"):
+            depth += 1 if byte in (b"{", b"[") else -1
+            at += 1
     return at
+
+
+def _end_of_string(raw: bytes, start: int) -> int:
+    at = start + 1
+    while (quote := raw.find(b'"', at)) >= 0:
+        before = raw[at:quote]
+        at = quote + 1
+        if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+            return at
+    return len(raw)
 
 
 def _end(pattern: re.Pattern[bytes], raw: bytes, at: int) -> int:

@@ -7,6 +7,7 @@ knows which object it is, and the others are read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -66,14 +67,25 @@ class Unreadable(ValueError):
     Attributes:
         identity: Which one it is; None where not even that is known.
         reason: Why, in CamelCase.
+        status: What its status says, where that can be read by itself; else empty.
         event: What has become of it, such as ADDED, where it came by a watch.
     """
 
-    def __init__(
-        self, identity: Identity | None, reason: str, message: str, event: str = ""
-    ) -> None:
+    def __init__(self, identity: Identity | None, reason: str, message: str) -> None:
         super().__init__(message)
-        self.identity, self.reason, self.event = identity, reason, event
+        self.identity, self.reason = identity, reason
+        self.status: Object = {}
+        self.event = ""
+
+    @classmethod
+    def of(cls, raw: bytes, reason: str, message: str) -> Unreadable:
+        """What is said of an object, of which as much is read as can be."""
+        error = cls(identity_of(raw), reason, message)
+        for name, start, end in members(raw):
+            if name == "status" and end - start <= LIGHT:
+                with contextlib.suppress(ValueError, RecursionError):
+                    error.status = _parse(raw[start:end])
+        return error
 
 
 @dataclass(frozen=True)
@@ -122,10 +134,10 @@ def read_object(piece: Piece, shape: Shape = PLAIN) -> Object:
         with _one_at_a_time:
             return _checked(_parse(raw))
     except Unreadable as error:
-        raise Unreadable(identity_of(piece.raw), error.reason, str(error)) from None
+        raise Unreadable.of(piece.raw, error.reason, str(error)) from None
     except (ValueError, RecursionError, MemoryError) as error:
         message = f"it is no JSON that can be read: {str(error)[:200]}"
-        raise Unreadable(identity_of(piece.raw), "Unreadable", message) from None
+        raise Unreadable.of(piece.raw, "Unreadable", message) from None
 
 
 def read_event(piece: Piece, shape: Shape = PLAIN) -> tuple[str, Object]:

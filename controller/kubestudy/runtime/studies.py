@@ -80,12 +80,14 @@ class InvalidStudy:
         identity: Which one it is.
         reason: Why, in CamelCase.
         message: The same for a person.
+        said: Whether its status says just that.
         packed_size: What it would take if there were room for it; 0 where that is not the reason.
     """
 
     identity: Identity
     reason: str
     message: str
+    said: bool = False
     packed_size: int = 0
 
     @property
@@ -225,7 +227,18 @@ def _state(study: Study) -> str:
 def _invalid(error: Unreadable) -> Held:
     identity = error.identity or Identity("", "")
     reason = "Invalid" if error.reason == "Unreadable" else error.reason
-    return InvalidStudy(identity, reason, str(error)[:LONGEST_MESSAGE])
+    message = str(error)[:LONGEST_MESSAGE]
+    said = _says(error.status, "Accepted", (message, identity.generation))
+    return InvalidStudy(identity, reason, message, said)
+
+
+def _says(status: Object, type_: str, wanted: tuple[str, int]) -> bool:
+    """Whether a status, of which nothing is certain, has a condition that says this."""
+    conditions = status.get("conditions")
+    for c in conditions if isinstance(conditions, list) else ():
+        if isinstance(c, dict) and (c.get("type"), c.get("status")) == (type_, "False"):
+            return (c.get("message"), c.get("observedGeneration", 0)) == wanted
+    return False
 
 
 def _size(held: Held) -> int:
@@ -239,4 +252,4 @@ def _beyond(share: int, held: Held) -> Held:
         f"there is no room for it: all Studies of a namespace may have {share >> 20} MiB, packed;"
         " delete Studies that have ended, or make their templates smaller"
     )
-    return InvalidStudy(held.identity, OVER_SHARE, message, _size(held))
+    return InvalidStudy(held.identity, OVER_SHARE, message, packed_size=_size(held))
