@@ -145,10 +145,9 @@ class LogKeeper:
     def _keep_all(self, at_end: bool = False) -> None:
         for pod in self._pods.values():
             pod_log = self._logs.get(pod["metadata"]["uid"])
-            if pod_log is None or not _is_due(pod_log, at_end) or not self._unstored(pod):
-                continue
             try:
-                self._keep(pod, pod_log)
+                if pod_log is not None and _is_due(pod_log, at_end) and self._unstored(pod):
+                    self._keep(pod, pod_log)
             except ApiError as error:
                 # A Conflict or NotFound only says that the Job is gone.
                 level = logging.INFO if error.status in (404, 409) else logging.WARNING
