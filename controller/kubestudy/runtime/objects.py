@@ -121,6 +121,19 @@ def read_object(piece: Piece, shape: Shape = PLAIN) -> Object:
     Raises:
         Unreadable: It is beyond a bound, or is not what an object of Kubernetes is.
     """
+    obj = read_json(piece, shape)
+    try:
+        return _checked(obj)
+    except ValueError as error:
+        raise Unreadable.of(piece.raw, "Unreadable", str(error)[:200]) from None
+
+
+def read_json(piece: Piece, shape: Shape = PLAIN) -> Object:
+    """Reads an object, of which nothing is taken for granted.
+
+    Raises:
+        Unreadable: It is beyond a bound, or no JSON.
+    """
     raw = piece.raw
     try:
         if piece.size > len(raw):
@@ -130,9 +143,9 @@ def read_object(piece: Piece, shape: Shape = PLAIN) -> Object:
         if len(raw) > LIGHT:
             raw = _without(raw, shape)
         if len(raw) <= HEAVY:
-            return _checked(_parse(raw))
+            return _parse(raw)
         with _one_at_a_time:
-            return _checked(_parse(raw))
+            return _parse(raw)
     except Unreadable as error:
         raise Unreadable.of(piece.raw, error.reason, str(error)) from None
     except (ValueError, RecursionError, MemoryError) as error:
