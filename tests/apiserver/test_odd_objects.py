@@ -46,7 +46,9 @@ def of_both(
 
 def nested(name: str, levels: int) -> str:
     """A Study whose pod template is this deep, as text: Python could not write it either."""
-    text = json.dumps(study(name, {"rate": [1]}, trial={"template": {"spec": "DEEP"}}))
+    text = json.dumps(
+        study(name, {"rate": [1]}, trial={"template": {"spec": {"affinity": "DEEP"}}})
+    )
     return text.replace('"DEEP"', '{"a":' * levels + "1" + "}" * levels)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from kubestudy.api.base import API_VERSION, ApiModel, nested_model
 from kubestudy.api.meta import ObjectMeta
+from kubestudy.api.pod_template import unknown_fields
 from kubestudy.api.study import Study
+
+MOST_UNKNOWN = 20
+"""Unknown fields of a pod template that are told; more say no more."""
+LONGEST_FIELD = 64
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
@@ -68,6 +74,10 @@ def parse_study(document: Any) -> Study:
         raise InvalidObject(errors + list(worded.values())) from error
     errors += _wrong_names(study.metadata)
     errors += broken_rules(study)
+    unknown = unknown_fields(study.spec.trial.template, "spec.trial.template")
+    for path, name, known in itertools.islice(unknown, MOST_UNKNOWN):
+        hint = did_you_mean(name, known) if len(name) <= LONGEST_FIELD else ""
+        errors.append(FieldError(f"{path}.{name[:LONGEST_FIELD]}", f"unknown field{hint}"))
     if errors:
         raise InvalidObject(errors)
     return study
