@@ -28,8 +28,8 @@ _POD = """
     activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy
     enableServiceLinks ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers
     hostname hostnameOverride imagePullSecrets nodeName nodeSelector os overhead preemptionPolicy
-    priority priorityClassName readinessGates resourceClaims resources restartPolicy runtimeClassName
-    schedulerName schedulingGates securityContext serviceAccount serviceAccountName
+    priority priorityClassName readinessGates resourceClaims resources restartPolicy
+    runtimeClassName schedulerName schedulingGates securityContext serviceAccount serviceAccountName
     setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations
     topologySpreadConstraints volumes workloadRef
 """

@@ -21,6 +21,8 @@ from kubestudy.runtime.json_cutter import LARGEST, Piece, members
 Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name."""
+Path = tuple[str, ...]
+"""Where a field stands: its name, after those of the objects that it is in."""
 
 DEEPEST = 64
 """Objects and arrays in each other; a pod has about fifteen."""
@@ -32,6 +34,7 @@ HEAVY = 256 << 10
 """Bytes of an object of which no two are read at once: in Python it may have 30 times that."""
 
 _one_at_a_time = threading.Lock()
+_EVENT = re.compile(rb'\{\s*"type"\s*:\s*"([A-Z]{1,16})"\s*,\s*"object"\s*:\s*(?=\{)')
 _VERSION = re.compile(r"[0-9]{1,20}")
 
 
@@ -80,12 +83,19 @@ class Unreadable(ValueError):
     @classmethod
     def of(cls, raw: bytes, reason: str, message: str) -> Unreadable:
         """What is said of an object, of which as much is read as can be."""
-        error = cls(identity_of(raw), reason, message)
+        error = cls(None, reason, message)
         for name, start, end in members(raw):
+            if name == "metadata":
+                error.identity = _identity(raw, start)
             if name == "status" and end - start <= LIGHT:
                 with contextlib.suppress(ValueError, RecursionError):
                     error.status = _parse(raw[start:end])
         return error
+
+    def bare(self) -> Unreadable:
+        """Itself without the frames that it was raised in: they hold the object's bytes."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class Shape:
         limits: The most bytes, as JSON, that a field of the object may have.
     """
 
-    left_out: frozenset[tuple[str, ...]] = frozenset({("metadata", "managedFields")})
+    left_out: frozenset[Path] = frozenset({("metadata", "managedFields")})
     limits: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -159,15 +169,12 @@ def read_event(piece: Piece, shape: Shape = PLAIN) -> tuple[str, Object]:
     Raises:
         Unreadable: The object cannot be read.
     """
-    kind, span = "", None
-    for name, start, end in members(piece.raw):
-        if name == "type":
-            kind = _text(piece.raw[start:end])
-        elif name == "object":
-            span = (start, end)
-    if span is None:
+    begin = _EVENT.match(piece.raw)
+    if begin is None:
         raise Unreadable(None, "Unreadable", "an event of a watch has no object")
-    raw = piece.raw[slice(*span)]
+    kind, raw = begin[1].decode(), piece.raw[begin.end() :]
+    if piece.size == len(piece.raw):
+        raw = raw[: raw.rindex(b"}")]
     found = Piece(raw, piece.size - len(piece.raw) + len(raw), piece.depth - 1)
     if kind in ("ERROR", "BOOKMARK"):
         try:
@@ -186,10 +193,12 @@ def identity_of(raw: bytes) -> Identity | None:
     """Which object this is, or begins to be; None where it does not say."""
     for name, start, _ in members(raw):
         if name == "metadata":
-            told = {k: raw[s:e] for k, s, e in members(raw, start) if k in _IDENTIFYING}
-            break
-    else:
-        return None
+            return _identity(raw, start)
+    return None
+
+
+def _identity(raw: bytes, metadata: int) -> Identity | None:
+    told = {k: raw[s:e] for k, s, e in members(raw, metadata) if k in _IDENTIFYING}
     text = {k: _text(v) for k, v in told.items()}
     if not text.get("name"):
         return None
@@ -286,33 +295,34 @@ def _without(raw: bytes, shape: Shape) -> bytes:
     Raises:
         Unreadable: A field is larger than it may be.
     """
-    parts, at = [], 0
-    for start, end in _spans(raw, 0, (), shape.left_out):
-        parts += [raw[at:start], b"null"]
-        at = end
-    parts.append(raw[at:])
-    rest = b"".join(parts)
-    for name, start, end in members(rest):
-        if end - start > shape.limits.get(name, LARGEST):
+    left_out: list[tuple[int, int]] = []
+    for name, start, end in members(raw):
+        inner = [path[1:] for path in shape.left_out if path[0] == name]
+        without = [(start, end)] if () in inner else list(_spans(raw, start, frozenset(inner)))
+        left_out += without
+        size = end - start - sum(e - s for s, e in without)
+        if size > shape.limits.get(name, LARGEST):
             most = shape.limits[name]
             _refuse(
                 "TooLarge",
-                f"{name} has {_amount(end - start)} as JSON, and at most "
+                f"{name} has {_amount(size)} as JSON, and at most "
                 f"{_amount(most)}; what is large belongs into a ConfigMap or a volume",
             )
-    return rest
+    parts, at = [], 0
+    for start, end in left_out:
+        parts += [raw[at:start], b"null"]
+        at = end
+    return b"".join([*parts, raw[at:]])
 
 
-def _spans(
-    raw: bytes, at: int, path: tuple[str, ...], wanted: frozenset[tuple[str, ...]]
-) -> Iterator[tuple[int, int]]:
-    """Where the values of these paths stand, in order."""
-    for name, start, end in members(raw, at):
-        here = (*path, name)
-        if here in wanted:
+def _spans(raw: bytes, at: int, wanted: frozenset[Path]) -> Iterator[tuple[int, int]]:
+    """Where the values of these paths stand within an object, in order."""
+    for name, start, end in members(raw, at) if wanted else ():
+        inner = frozenset(path[1:] for path in wanted if path[0] == name)
+        if () in inner:
             yield start, end
-        elif any(w[: len(here)] == here for w in wanted):
-            yield from _spans(raw, start, here, wanted)
+        else:
+            yield from _spans(raw, start, inner)
 
 
 def _amount(size: int) -> str:

@@ -139,7 +139,7 @@ class Informer:
         try:
             return read_object(piece, self._collection.shape)
         except Unreadable as error:
-            return error
+            return error.bare()
 
     def _watch(self, version: str) -> str:
         what = self._collection
@@ -168,7 +168,7 @@ class Informer:
         try:
             kind, obj = read_event(event, self._collection.shape)
         except Unreadable as error:
-            kind, obj = error.event, error
+            kind, obj = error.event, error.bare()
         if kind == "ERROR" and not isinstance(obj, Unreadable):
             raise _failure(obj)
         news = False
