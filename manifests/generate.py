@@ -208,7 +208,9 @@ def _rows(schema: dict[str, Any], path: str) -> list[str]:
         detail = f" ({', '.join(bounds)})" if bounds else ""
         text = field.get("description", "").replace("|", "\\|")
         rows.append(f"| `{here}`{star} | {kind}{detail} | {text} |")
-        rows += _rows(inner, here)
+        # A pod template is Kubernetes' own, which has a reference of its own.
+        if any("description" in f for f in inner.get("properties", {}).values()):
+            rows += _rows(inner, here)
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kubestudy.api import manifests
+from kubestudy.api.pod_template import POD_TEMPLATE
 from kubestudy.api.validation import parse_study
 from kubestudy.runtime.client import Object
 from tests.support.controller_process import ROOT
@@ -53,6 +54,29 @@ def test_explain_tells_every_field(control_plane: ControlPlane, field: str) -> N
     descriptions = [line for line in fields if line.startswith("    ")]
     assert descriptions
     assert all(line.strip() for line in descriptions)
+
+
+def test_a_pod_template_may_have_all_fields_that_kubernetes_has(
+    control_plane: ControlPlane,
+) -> None:
+    schemas = json.loads(control_plane.kubectl("get", "--raw", "/openapi/v3/api/v1"))["components"]
+    kubernetes = {
+        kind: set(schemas["schemas"][f"io.k8s.api.core.v1.{kind}"]["properties"])
+        for kind in ("PodSpec", "Container")
+    }
+    pod: Any = POD_TEMPLATE["properties"]["spec"]["properties"]  # type: ignore[index,call-overload]
+    assert kubernetes["PodSpec"] <= set(pod)
+    for containers in ("containers", "initContainers"):
+        assert kubernetes["Container"] <= set(pod[containers]["items"]["properties"])
+
+
+def test_a_field_that_pods_do_not_have_is_refused(namespace: Namespace) -> None:
+    container = {"name": "t", "image": "i", "argz": []}
+    template = {"spec": {"contaners": [], "containers": [container]}}
+    with pytest.raises(Refused) as error:
+        namespace.apply(study("odd", trial={"template": template}))
+    assert 'unknown field "spec.trial.template.spec.contaners"' in str(error.value)
+    assert 'unknown field "spec.trial.template.spec.containers[0].argz"' in str(error.value)
 
 
 def test_numbers_and_strings_come_back_exactly(namespace: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from kubernetes.config import ConfigException
 from kubestudy.api.manifests import load
 from kubestudy.cli.cluster import ClusterSource
 from kubestudy.runtime.client import EVENTS, PODS, STUDIES, TRIALS, ApiError, Resource
+from kubestudy.runtime.json_cutter import JsonCutter
 from tests.cli.conftest import GRID, Invoke
 
 WHEN = "2026-01-01T00:00:00Z"
@@ -105,6 +107,16 @@ class FakeClient:
             return {"items": items[:1], "metadata": {"continue": "more"}}
         items = items[1:] if query.get("continue") else items
         return {"items": items, "metadata": {"resourceVersion": "1"}}
+
+    def listing(self, resource: Resource, namespace: str | None, page: int, **query: Any) -> Any:
+        token: str | None = None
+        while True:
+            found = self.list(resource, namespace, **query, limit=page, **{"continue": token})
+            cutter = JsonCutter()
+            for item in found["items"]:
+                yield from cutter.feed(json.dumps(item).encode())
+            if (token := found["metadata"].get("continue")) is None:
+                return
 
     def watch(self, resource: Resource, *_: Any, **__: Any) -> Iterator[dict[str, Any]]:
         if resource is TRIALS:
@@ -266,6 +278,20 @@ def test_a_kubeconfig_that_is_none_is_told(text: str, invoke: Invoke) -> None:
     assert (controller.exit_code, controller.stderr) == (1, result.stderr)
     missing = invoke("get", "--kubeconfig", "none")
     assert "none: there is no such kubeconfig file" in missing.stderr
+
+
+def test_one_odd_study_hides_none_of_the_others(client: FakeClient, invoke: Invoke) -> None:
+    odd, deep = study(done=False), study(done=False)
+    odd["status"]["fancy"] = 1
+    odd["metadata"]["name"] = "odd"
+    deep["metadata"]["name"] = "deep"
+    deep["spec"]["x"] = json.loads("[" * 100 + "]" * 100)
+    client.objects[STUDIES] += [odd, deep]
+    result = invoke("get")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["NAME", "grid"]
+    assert "lab/odd is left out" in result.stderr
+    assert "lab/deep is left out" in result.stderr
 
 
 def test_an_object_of_another_version_is_told(client: FakeClient, invoke: Invoke) -> None:

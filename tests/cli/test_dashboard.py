@@ -75,6 +75,12 @@ def test_a_study_keeps_its_address_while_others_come_and_go() -> None:
     assert ids(storage_of([a, b, c], known)) == {"b": 0, "c": 1, "a": 2}
 
 
+def test_a_study_that_cannot_be_shown_hides_none_of_the_others() -> None:
+    odd = build.trial(0, {"unknown": 0.1}, state="Running")
+    a, b, c = (named(n) for n in "abc")
+    assert ids(storage_of([(a, []), (b, [odd]), (c, [])], [])) == {"a": 0, "c": 2}
+
+
 def answer(
     app: Dashboard, path: str = "/api/studies", method: str = "GET", host: str = "localhost:8081"
 ) -> tuple[str, str]:

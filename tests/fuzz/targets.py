@@ -20,8 +20,10 @@ from kubestudy.core.plan import CreateTrial, Snapshot, StartRun
 from kubestudy.core.pushed import Pushed
 from kubestudy.core.reports import RunReport
 from kubestudy.runtime.client import batches
+from kubestudy.runtime.json_cutter import JsonCutter
 from kubestudy.runtime.kept_logs import KeptLog
 from kubestudy.runtime.pod_log import Cursor, PodLog
+from kubestudy.runtime.prometheus import series_of
 from kubestudy.sources import push
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.prometheus import SeriesReader
@@ -331,7 +333,10 @@ def prometheus(given: Any) -> None:
     of = b.study(metrics=[{"type": "Prometheus"}])
     reader, report = SeriesReader(of.spec), RunReport.empty(of.spec)
     for answer in given:
-        for observation in reader.read(answer if isinstance(answer, list) else [answer]):
+        body = json.dumps({"data": {"result": answer if isinstance(answer, list) else [answer]}})
+        pieces = JsonCutter("result").feed(body.encode(errors="replace"))
+        series = [s for piece in pieces if (s := series_of(piece)) is not None and reader.takes(s)]
+        for observation in reader.read(series):
             report.add(observation)
     assert len(report.metrics) <= 65
     assert reader.hint is None or len(reader.hint) < 10_000

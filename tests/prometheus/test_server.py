@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -67,6 +70,12 @@ def serve() -> Iterator[Callable[..., tuple[int, list]]]:
         server.server_close()
 
 
+def many(series: bytes) -> bytes:
+    """An answer that is larger than any that is read."""
+    begin, end = EMPTY.split(b"[")
+    return begin + b"[" + series * (prometheus.LARGEST_ANSWER // len(series) + 1) + b"{}" + end
+
+
 def refused(port: int) -> PrometheusError:
     with pytest.raises(PrometheusError) as error:
         Prometheus(PrometheusSettings(f"http://127.0.0.1:{port}")).query("up[1m]", 0)
@@ -91,15 +100,61 @@ def test_a_redirect_is_not_followed(serve) -> None:
         (200, b"<html>", False, "answers 200: <html>"),
         (200, b"[" * 100_000, False, "answers 200"),
         (200, b'{"status": "success", "data": {"resultType": "vector"}}', False, "no range"),
-        (200, b" " * (prometheus.LARGEST_ANSWER + 1), False, "more than 16777216 bytes"),
+        (200, many(b'{"metric": {"a": "%s"}},' % (b"b" * 1000)), False, "more than 16777216 bytes"),
+        (200, b" " * (1 << 20), False, "answers 200"),
+        (200, EMPTY.replace(b"[]", b'{"a": 1}'), False, "answers 200"),
+        (200, EMPTY.replace(b'"matrix"', b"[" * 2000), False, "answers 200"),
     ],
-    ids=["401", "503", "400", "no json", "deep", "vector", "large"],
+    ids=["401", "503", "400", "no json", "deep", "vector", "large", "empty", "object", "kind"],
 )
 def test_a_bad_answer_is_told(serve, status: int, body: bytes, passing: bool, says: str) -> None:
     port, _ = serve(status, body)
     error = refused(port)
     assert says in str(error)
     assert error.passing is passing
+
+
+def test_of_an_answer_only_series_are_taken_that_are_wanted(serve) -> None:
+    good = {"metric": {"metric": "loss"}, "values": [[1, "0.5"]]}
+    odd = [
+        3,
+        "x",
+        [],
+        {},
+        {"metric": 3, "values": []},
+        {"metric": {"a": 3}, "values": []},
+        {"metric": {}, "values": 7},
+        {"metric": {"a": "b" * (1 << 20)}, "values": []},
+    ]
+    deep = EMPTY.replace(b"[]", b'[{"metric": {}, "values": ' + b"[" * 2000 + b"]" * 2000 + b"}]")
+    unwanted = [{"metric": {"metric": f"m{i}"}, "values": [[1, "0.5"]]} for i in range(1000)]
+    body = EMPTY.replace(b"[]", json.dumps([*odd, good, *unwanted]).encode())
+    port, _ = serve(200, body)
+    client = Prometheus(PrometheusSettings(f"http://127.0.0.1:{port}"))
+    assert client.query("up[1m]", 0, lambda s: s["metric"].get("metric") == "loss") == [good]
+    port, _ = serve(200, deep)
+    assert Prometheus(PrometheusSettings(f"http://127.0.0.1:{port}")).query("up[1m]", 0) == []
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n"])
+def test_an_answer_that_drips_is_given_up(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "LONGEST_ANSWER", 0.2)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            client, _ = server.accept()
+            with client, contextlib.suppress(OSError):
+                client.sendall(head)
+                while not over.wait(0.01):
+                    client.sendall(b" ")
+
+        threading.Thread(target=drip, daemon=True).start()
+        try:
+            error = refused(server.getsockname()[1])
+        finally:
+            over.set()
+    assert error.passing
 
 
 def test_nobody_there_and_no_answer_may_pass(serve, monkeypatch: pytest.MonkeyPatch) -> None:

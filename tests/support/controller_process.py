@@ -98,6 +98,15 @@ class ControllerProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def peak_memory(self) -> int:
+        """The most memory that it had at once since its last start, in MiB."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found, status
+        return int(found[1]) // 1024
+
+    @property
     def log(self) -> str:
         """Its log since the last start."""
         return self._log.read_bytes()[self._from :].decode(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from kubestudy.api.validation import parse_study
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.plan import Snapshot
 from kubestudy.core.reports import MetricTrack, Observation, RunReport
+from kubestudy.runtime.json_cutter import JsonCutter, Piece
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STUDY_UID = "study-uid"
@@ -22,6 +24,13 @@ GRID = [{"name": "lr", "values": [0.1, 0.2, 0.3]}, {"name": "size", "choices": [
 def at(seconds: float) -> datetime:
     """A moment, in seconds after the tests' beginning of time."""
     return T0 + timedelta(seconds=seconds)
+
+
+def piece(obj: dict[str, Any]) -> Piece:
+    """An object as it comes from the API server."""
+    raw = json.dumps(obj, separators=(",", ":")).encode()
+    (found,) = JsonCutter().feed(raw)
+    return found
 
 
 def study_document(**spec: Any) -> dict[str, Any]:

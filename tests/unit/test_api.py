@@ -481,3 +481,26 @@ def test_a_study_with_much_to_mend_names_the_first_twenty() -> None:
     args = [f"--a{i}=${{parameters.unknown{i}}}" for i in range(200)]
     of = study(objectives=wrong, trial={"args": args})
     assert len(problems(of)) == MAX_ERRORS
+
+
+def test_a_field_that_pods_do_not_have_is_named() -> None:
+    container = {"name": "t", "image": "i", "argz": [], "env": [{"anything": 1}]}
+    template = {
+        "metadata": {"labls": {}},
+        "spec": {"contaners": [], "containers": [container], "affinity": {"anything": 1}},
+    }
+    with pytest.raises(InvalidObject) as error:
+        parse_study(study_document(trial={"template": template}))
+    assert {str(e) for e in error.value.errors} == {
+        "spec.trial.template.metadata.labls: unknown field (did you mean labels?)",
+        "spec.trial.template.spec.contaners: unknown field (did you mean containers?)",
+        "spec.trial.template.spec.containers[0].argz: unknown field (did you mean args?)",
+    }
+
+
+def test_of_many_unknown_fields_some_are_named() -> None:
+    spec = {f"x{i}" * 1000: 1 for i in range(5000)}
+    with pytest.raises(InvalidObject) as error:
+        parse_study(study_document(trial={"template": {"spec": spec}}))
+    assert len(error.value.errors) == 20
+    assert len(str(error.value)) < 5000

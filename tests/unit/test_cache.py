@@ -44,9 +44,9 @@ def test_what_a_new_list_lacks_may_outlive_it_too() -> None:
     cache = cache_of(wanted)
     for name in ("a", "b", "c"):
         cache.put(obj(name, 1))
-    assert cache.replace([obj("c", 1)], version=9) == [GROUP, GROUP]
+    assert cache.replace([obj("c", 1)], version=lambda: 9) == [GROUP, GROUP]
     assert names(cache) == ["a", "c"]
-    assert cache.replace([obj("c", 1)], version=10) == [], "that is no news any more"
+    assert cache.replace([obj("c", 1)], version=lambda: 10) == [], "that is no news any more"
     wanted.clear()
     cache.sweep(GROUP)
     assert names(cache) == ["c"]
@@ -66,7 +66,7 @@ def test_each_object_that_is_let_go_of_is_told_once() -> None:
     assert told == ["b"], "the other is of use for a while"
     wanted.clear()
     cache.sweep(GROUP)
-    cache.replace([], version=9)
+    cache.replace([], version=lambda: 9)
     assert told == ["b", "a", "c"]
     successor = obj("c", 10)
     cache.put(obj("d", 9))

@@ -10,6 +10,7 @@ from kubestudy.core.facts import RunState
 from kubestudy.runtime.client import Object
 from kubestudy.runtime.clock import ServerClock
 from kubestudy.runtime.controller import Controller, ControllerSettings
+from kubestudy.runtime.json_cutter import Piece
 from tests.unit import build
 from tests.unit.test_workloads_job import job, pod, says
 
@@ -21,9 +22,9 @@ class Pods:
         self.pod, self.asked = pod, 0
         self.clock = ServerClock()
 
-    def list(self, *_: object, **__: object) -> Object:
+    def listing(self, *_: object, **__: object) -> list[Piece]:
         self.asked += 1
-        return {"items": [self.pod]}
+        return [build.piece(self.pod)]
 
 
 ENDED = pod(

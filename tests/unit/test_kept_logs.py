@@ -199,6 +199,10 @@ class Api:
     def hasty(self, _: float) -> Api:
         return self
 
+    def get(self, _: object, namespace: str, name: str) -> Object:
+        assert (namespace, name) == ("team", "demo-0-0-0-0")
+        return {"metadata": {"annotations": {ANNOTATION_LOG: self.texts[-1]}}}
+
     def patch(self, _: object, namespace: str, name: str, body: Object) -> Object:
         assert (namespace, name) == ("team", "demo-0-0-0-0")
         assert body["metadata"]["uid"] == "job"

@@ -6,6 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,20 @@ def test_a_leader_that_has_let_go_writes_nothing_more(leases: Leases) -> None:
     assert leases.lease is not None
     assert leases.lease["spec"]["holderIdentity"] == ""
     assert not one.holds()
+
+
+@pytest.mark.parametrize("spec", ["odd", [1], {"holderIdentity": ["x"], "leaseTransitions": "y"}])
+def test_what_somebody_writes_into_the_lease_does_not_end_its_renewal(
+    leases: Leases, spec: Any
+) -> None:
+    one = lead(leases)
+    assert leases.lease is not None
+    good = leases.lease["spec"]
+    leases.lease["spec"] = spec
+    until(one.holds, lambda held: not held, what="it may not write", timeout=5)
+    leases.lease["spec"] = good
+    until(lambda: one.holds() or one.lost.is_set(), what="it goes on", timeout=5)
+    one.release()
 
 
 def test_a_conflict_with_a_late_request_of_its_own_costs_no_leadership(leases: Leases) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
-from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.runtime import logs
 from kubestudy.runtime.cache import Cache, key_of
+from kubestudy.runtime.studies import Studies
 from kubestudy.runtime.study_metrics import StudyMetrics
 from tests.unit.build import study_document, trial
 
@@ -21,7 +20,7 @@ class World:
     """Caches as the controller has them, and what is told of them."""
 
     def __init__(self) -> None:
-        self.studies: Cache[Study | InvalidObject] = Cache(parse_study, key_of)
+        self.studies = Studies()
         self.trials: Cache[Trial] = Cache(Trial.model_validate, key_of)
         self.registry = CollectorRegistry()
         self.registry.register(StudyMetrics(self.studies, self.trials))
@@ -44,7 +43,7 @@ class World:
                 "parameters": {"lr": 0.1},
             },
         }
-        return self.put(self.studies, document)
+        return self.put(self.studies.cache, document)
 
     def put_trials(self, number: int) -> None:
         for i in range(number):
@@ -71,7 +70,7 @@ def test_the_series_of_a_study_go_with_it() -> None:
     kept, gone = world.put_study("kept"), world.put_study("gone")
     best = 'kubestudy_study_best_objective{namespace="team",objective="accuracy",study="%s"} 0.9'
     assert {best % "kept", best % "gone"} <= set(world.told())
-    world.studies.remove(gone | {"metadata": gone["metadata"] | {"resourceVersion": "9"}})
+    world.studies.cache.remove(gone | {"metadata": gone["metadata"] | {"resourceVersion": "9"}})
     assert [line for line in world.told() if 'study="gone"' in line] == []
     assert best % kept["metadata"]["name"] in world.told()
     assert 'kubestudy_study_gpu_used_seconds{namespace="team",study="kept"} 120.0' in world.told()

@@ -5,21 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from kubestudy.runtime.client import Object
+from kubestudy.runtime.json_cutter import Piece
 from kubestudy.runtime.obstacles import Obstacles
+from tests.unit.build import piece
 
 
 class Events:
     def __init__(self, *events: Object) -> None:
         self._events = list(events)
 
-    def list(self, *_: object, **__: object) -> Object:
-        return {"items": list(self._events)}
+    def listing(self, *_: object, **__: object) -> list[Piece]:
+        return [piece(event) for event in self._events]
 
 
 def event(version: int, **fields: Any) -> Object:
     regarding = {"kind": "Job", "namespace": "team", "name": "j"}
     return {
-        "metadata": {"resourceVersion": str(version)},
+        "metadata": {"name": f"e{version}", "uid": f"e{version}", "resourceVersion": str(version)},
         "reason": "FailedCreate",
         **fields,
         "regarding": regarding | fields.get("regarding", {}),

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubestudy.core.reports import MetricTrack, Observation, RunReport
 from kubestudy.sources.preference import preferred
-from kubestudy.sources.prometheus import SeriesReader, query_of
+from kubestudy.sources.prometheus import MOST_KINDS, SeriesReader, query_of
 from tests.unit.build import study
 
 SPEC = study().spec
@@ -224,3 +226,30 @@ def test_hints_of_all_sources_are_told_and_nothing_is_changed() -> None:
     assert merged.hint == "no log; no series"
     assert (logs.hint, series.hint) == ("no log", "no series")
     assert preferred([None, None], OWED) is None
+
+
+def test_names_beyond_a_number_are_dropped_and_those_that_are_asked_for_are_not() -> None:
+    reader = SeriesReader(SPEC)
+    for scrape in range(5):
+        many = [metric(f"m{scrape}-{i}", {scrape: 0.5}, label="x" * 100) for i in range(1000)]
+        reader.read([*many, metric("accuracy", {scrape: 0.5 + scrape})])
+    held = [len(known) for known in (reader._labels, reader._read_to, reader._last)]
+    assert max(held) <= MOST_KINDS + 1
+    assert reader._last["accuracy"][0] == 4.5
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["metric", "values", "0", "__name__"]), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_samples_of_any_kind_are_read_or_left_out(values: Any) -> None:
+    labels = {"__name__": "kubestudy_trial_metric", "metric": "accuracy"}
+    some = values if isinstance(values, list) else [values]
+    for report in SeriesReader(SPEC).read([{"metric": labels, "values": some}]):
+        assert set(report.metrics) == {"accuracy"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictStr
+from pydantic.dataclasses import dataclass
 
 from kubestudy.api.base import ApiModel, Transition
 from kubestudy.api.meta import ApiVersion, Condition, ConditionStatus, ObjectMeta, Time
@@ -81,7 +82,9 @@ class MetricSummary(ApiModel):
     count: int = Field(ge=0, description="How many values were reported.")
 
 
-class CurvePoint(ApiModel):
+# Slots: a Trial may have 400 of them, each of which would have eight times as many bytes.
+@dataclass(config=ApiModel.model_config, slots=True, kw_only=True)
+class CurvePoint:
     """One value of the first objective over the course of training."""
 
     step: JsonNumber = Field(

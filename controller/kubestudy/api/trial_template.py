@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
 from kubestudy.api.base import ApiModel, Rule
 from kubestudy.api.durations import Duration, parse_duration
 from kubestudy.api.meta import AnyObject
+from kubestudy.api.pod_template import POD_TEMPLATE
 from kubestudy.api.schema import ATOMIC, list_map
 
 
@@ -107,8 +108,9 @@ class TrialTemplate(ApiModel):
         description="How often an interrupted run is run again; what the cluster takes away is not"
         " counted.",
     )
-    template: AnyObject | None = Field(
+    template: dict[str, Any] | None = Field(
         default=None,
+        json_schema_extra=POD_TEMPLATE,
         description="A PodTemplateSpec, for all that the short form cannot say;"
         " ${parameters.name} stands for a parameter's value.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -12,9 +13,14 @@ from kubestudy.api import other_tools
 from kubestudy.api.base import API_VERSION, ApiModel, Rule, nested_model
 from kubestudy.api.field_errors import FieldError, did_you_mean, field_errors, join, listed, shown
 from kubestudy.api.meta import ObjectMeta
+from kubestudy.api.pod_template import unknown_fields
 from kubestudy.api.study import Study
 
 __all__ = ["FieldError", "InvalidObject", "did_you_mean", "parse_study", "read"]
+
+MOST_UNKNOWN = 20
+"""Unknown fields of a pod template that are told; more say no more."""
+LONGEST_FIELD = 64
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
@@ -51,6 +57,10 @@ def parse_study(document: Any) -> Study:
         raise InvalidObject([e for e in errors if e.field not in known] + error.errors) from error
     errors += _wrong_names(study.metadata)
     errors += broken_rules(study)
+    unknown = unknown_fields(study.spec.trial.template, "spec.trial.template")
+    for path, name, fields in itertools.islice(unknown, MOST_UNKNOWN):
+        hint = did_you_mean(name, fields) if len(name) <= LONGEST_FIELD else ""
+        errors.append(FieldError(f"{path}.{name[:LONGEST_FIELD]}", f"unknown field{hint}"))
     if errors:
         raise InvalidObject(errors)
     return study

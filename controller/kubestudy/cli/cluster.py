@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 from kubernetes.config import ConfigException
 
 from kubestudy.api.base import LABEL_RUN, LABEL_STUDY
@@ -33,6 +34,7 @@ from kubestudy.runtime.client import (
     Object,
     Resource,
 )
+from kubestudy.runtime.objects import Key, Unreadable, key_of, read_json
 
 # Long lists come in pages.
 _PAGE = 500
@@ -116,7 +118,18 @@ class ClusterSource:
 
     def studies(self) -> list[Study]:
         """All Studies."""
-        return [_study(o) for o in self._list(STUDIES)]
+        found: list[Study] = []
+        odd: list[tuple[Key, CommandError]] = []
+        for obj in self._list(STUDIES):
+            try:
+                found.append(_study(obj))
+            except CommandError as error:
+                odd.append((key_of(obj), error))
+        if odd and not found:
+            raise odd[0][1]
+        for key, why in odd:  # one odd Study hides none of the others
+            _left_out(key, why)
+        return found
 
     def study(self, name: str) -> Study:
         """One Study."""
@@ -226,20 +239,15 @@ class ClusterSource:
 
     def _list(self, resource: Resource, namespace: str | None = None, **query: str) -> list[Object]:
         items: list[Object] = []
-        token: str | None = None
-        while True:
-            with _answered():
-                page = self._client.list(
-                    resource,
-                    namespace or self._namespace,
-                    limit=_PAGE,
-                    **query,
-                    **{"continue": token},
-                )
-            items += page["items"]
-            token = page["metadata"].get("continue")
-            if not token:
-                return items
+        with _answered():
+            for piece in self._client.listing(
+                resource, namespace or self._namespace, _PAGE, **query
+            ):
+                try:
+                    items.append(read_json(piece))
+                except Unreadable as error:
+                    _left_out(error.identity.key if error.identity else None, error)
+        return items
 
     def _watch(
         self, resource: Resource, namespace: str, query: dict[str, str], changes: _Changes
@@ -260,6 +268,11 @@ class ClusterSource:
                             changes.put((resource, event["type"], [event["object"]]))
         except Exception as error:
             changes.put(error)
+
+
+def _left_out(key: Key | None, error: Exception) -> None:
+    name = "/".join(key) if key else "an object"
+    click.echo(f"warning: {name} is left out: {error}", err=True)
 
 
 def _batch(changes: _Changes) -> Iterator[_Change | Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from kubestudy.api.parameters import Parameter, Scale, Value
 from kubestudy.api.study import Study
 from kubestudy.api.trial import FAILED, PENDING, STOPPED, SUCCEEDED, Trial, TrialStatus
 from kubestudy.core.ranking import violations
+
+log = logging.getLogger(__name__)
 
 Reading = Sequence[tuple[Study, Sequence[Trial]]]
 """All Studies with their trials, as they are at one moment."""
@@ -34,6 +37,7 @@ def add_study(storage: BaseStorage, name: str, study: Study, trials: Sequence[Tr
     import optuna
 
     objectives = study.spec.objectives
+    frozen = [_frozen(study, trial) for trial in trials]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = optuna.create_study(
         study_name=name,
@@ -47,8 +51,8 @@ def add_study(storage: BaseStorage, name: str, study: Study, trials: Sequence[Tr
         made.set_metric_names([o.metric for o in objectives])
     for key, value in _attributes(study):
         made.set_user_attr(key, value)
-    for trial in trials:
-        made.add_trial(_frozen(study, trial))
+    for trial in frozen:
+        made.add_trial(trial)
 
 
 def _attributes(study: Study) -> Iterator[tuple[str, str]]:
@@ -179,7 +183,10 @@ def storage_of(reading: Reading, known: list[str]) -> BaseStorage:
     names = dict(zip(there, names_of([study for study, _ in there.values()]), strict=True))
     for uid in known:
         if uid in there:
-            add_study(storage, names[uid], *there[uid])
-        else:
-            storage.delete_study(storage.create_new_study([StudyDirection.NOT_SET]))
+            try:
+                add_study(storage, names[uid], *there[uid])
+                continue
+            except Exception:  # one that Optuna cannot show hides none of the others
+                log.exception("the study %s is not shown", names[uid])
+        storage.delete_study(storage.create_new_study([StudyDirection.NOT_SET]))
     return storage

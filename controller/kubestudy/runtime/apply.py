@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+import threading
 import time
 from typing import Any
 
 from kubestudy.api.base import API_VERSION, GROUP
+from kubestudy.api.meta import rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial
@@ -36,11 +38,14 @@ from kubestudy.runtime.client import (
     Object,
     Resource,
 )
+from kubestudy.runtime.studies import InvalidStudy
 from kubestudy.workloads.job import build
 from kubestudy.workloads.pod_template import JobSettings
 
 log = logging.getLogger(__name__)
 
+REFUSAL_MANAGER = "kubestudy-refusal"
+REFUSE_AGAIN = 0.5
 STUDY_EVERY = 1.0
 LIVE_EVERY = 15.0
 
@@ -73,6 +78,8 @@ class Applier:
         self._client, self._settings, self._identity = client, settings, identity
         self._studies, self._trials, self._jobs = studies, trials, jobs
         self._written: dict[str, float] = {}
+        self._refused: dict[str, tuple[str, int, str]] = {}
+        self._refusing = threading.Lock()
 
     def apply(self, study: Study, plan: Plan) -> float | None:
         """Carries out a plan, up to the first failure.
@@ -117,8 +124,54 @@ class Applier:
             self._write_study_status(study, status)
             self._tell(study, Event(reason, message, warning=True))
 
+    def refuse(self, study: InvalidStudy) -> float | None:
+        """Says of a Study that it cannot be run, without knowing more of it than its name.
+
+        Its other conditions, and the rest of its status, stay: they are applied by another manager.
+
+        Returns:
+            Seconds after which to try again; None where that is not needed.
+        """
+        found, key = study.identity, "/".join(study.identity.key)
+        told = (found.uid, found.generation, study.message)
+        if study.said or found.deleting or self._refused.get(key) == told:
+            return None
+        generation = {"observedGeneration": found.generation} if found.generation else {}
+        conditions = [
+            {
+                "type": type_,
+                "status": "False",
+                "reason": study.reason,
+                "message": study.message,
+                "lastTransitionTime": rfc3339(self._client.clock.now()),
+                **generation,
+            }
+            for type_ in ("Accepted", "Progressing")
+        ]
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "Study",
+            "metadata": {
+                "name": found.name,
+                "namespace": found.namespace,
+                **({"uid": found.uid} if found.uid else {}),
+            },
+            "status": {"conditions": conditions, **generation},
+        }
+        # One by one: the API server takes seconds for a large object, and others wait for workers.
+        if not self._refusing.acquire(blocking=False):
+            return REFUSE_AGAIN
+        try:
+            self._client.apply_unread(STUDIES, found.key, body, "status", REFUSAL_MANAGER)
+        finally:
+            self._refusing.release()
+        log.error("study %s is refused: %s", key, study.message)
+        self._refused[key] = told
+        return None
+
     def forget(self, key: str) -> None:
         """Lets go of what is remembered of a Study that is gone."""
+        self._refused.pop(key, None)
         for known in [k for k in self._written if k == key or k.startswith(f"{key}/")]:
             self._written.pop(known, None)
 

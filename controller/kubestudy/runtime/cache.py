@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from kubestudy.runtime.client import Object
+from kubestudy.runtime import metrics
+from kubestudy.runtime.objects import Identity, Key, Object, Unreadable, key_of, version_of
+
+__all__ = ["Bound", "Cache", "Key", "Listed", "key_of", "version_of"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Key = tuple[str, str]
-"""Namespace and name."""
-
-
-def key_of(obj: Object) -> Key:
-    """Namespace and name of an object."""
-    metadata = obj["metadata"]
-    return metadata.get("namespace") or "", metadata["name"]
+Listed = Object | Unreadable
+"""An object as it was read, or why it was not."""
 
 
 def namespace_of(key: Key) -> str:
@@ -29,9 +27,21 @@ def namespace_of(key: Key) -> str:
     return key[0]
 
 
-def version_of(obj: Object) -> int:
-    """The object's resource version, which grows with every change (KEP-5504)."""
-    return int(obj["metadata"]["resourceVersion"])
+@dataclass(frozen=True)
+class Bound(Generic[T]):
+    """How much may be held, so that no namespace keeps the others out.
+
+    Attributes:
+        size: Of a value, in bytes.
+        share: What the values of one namespace may have together.
+        total: What all of them may have.
+        beyond: Makes what is held in place of a value that is beyond that.
+    """
+
+    size: Callable[[T], int]
+    share: int
+    total: int
+    beyond: Callable[[T], T]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class _Entry(Generic[T]):
     uid: str
     group: Hashable
     value: T
+    size: int = 0
 
 
 class Cache(Generic[T]):
@@ -54,6 +65,9 @@ class Cache(Generic[T]):
         group: Names the group of an object, such as its Study; None for none.
         outlives: Whether a value is still of use when its object is gone; see `sweep`.
         dropped: Told the UID of each object that is let go of. It must not call the cache.
+        unreadable: Makes the value of an object that cannot be read, whose group is its own key;
+            without it, such an object is as good as gone.
+        bound: How much may be held; without it, all.
     """
 
     def __init__(
@@ -62,14 +76,17 @@ class Cache(Generic[T]):
         group: Callable[[Object], Hashable | None],
         outlives: Callable[[T], bool] = lambda _: False,
         dropped: Callable[[str], object] = lambda _: None,
+        unreadable: Callable[[Unreadable], T] | None = None,
+        bound: Bound[T] | None = None,
     ):
         self._read, self._group, self._outlives = read, group, outlives
-        self._dropped = dropped
+        self._dropped, self._unreadable, self._bound = dropped, unreadable, bound
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry[T]] = {}
         self._groups: dict[Hashable, dict[Key, T]] = defaultdict(dict)
         self._gone: dict[str, None] = {}
         self._left: set[Key] = set()
+        self._held: Counter[str] = Counter()
 
     def get(self, key: Key) -> T | None:
         """The value of an object; None where it is not known."""
@@ -77,9 +94,13 @@ class Cache(Generic[T]):
             entry = self._entries.get(key)
             return entry.value if entry else None
 
-    def group_of(self, obj: Object) -> Hashable | None:
-        """The group that an object belongs to."""
-        return self._group(obj)
+    def group_of(self, obj: Listed) -> Hashable | None:
+        """The group that an object belongs to; None where that cannot be read."""
+        if not isinstance(obj, Unreadable):
+            with contextlib.suppress(Exception):
+                return self._group(obj)
+        found = _identity(obj)
+        return found.key if found is not None and self._unreadable is not None else None
 
     def knew(self, uid: str) -> bool:
         """Whether this is the UID of an object of some group that is known to be gone."""
@@ -100,32 +121,48 @@ class Cache(Generic[T]):
         with self._lock:
             return [entry.value for entry in self._entries.values()]
 
-    def put(self, obj: Object) -> bool:
-        """Takes an object; returns whether it is news."""
-        key, version, uid = key_of(obj), version_of(obj), obj["metadata"]["uid"]
+    def put(self, obj: Listed, again: bool = False) -> bool:
+        """Takes an object; returns whether it is news.
+
+        Args:
+            obj: The object.
+            again: Whether to read one anew that is known already.
+        """
+        found = _identity(obj)
+        if found is None:
+            return False
         with self._lock:
-            known = self._entries.get(key)
-            if known is not None and known.version >= version:
+            known = self._entries.get(found.key)
+            if known is not None and known.version >= found.version + again:
                 return False
-            if uid in self._gone:
+            if found.uid in self._gone:
                 return False
-            self._set(key, version, uid, obj)
+            self._set(found, obj)
             return True
 
-    def remove(self, obj: Object) -> bool:
+    def remove(self, obj: Listed) -> bool:
         """Takes note that an object is gone; returns whether it is news."""
-        key, uid = key_of(obj), obj["metadata"]["uid"]
+        found = _identity(obj)
+        if found is None:
+            return False
         with self._lock:
-            if self._group(obj) is not None:
-                self._gone[uid] = None
+            if found.uid and self.group_of(obj) is not None:
+                self._gone[found.uid] = None
             while len(self._gone) > 10_000:
                 del self._gone[next(iter(self._gone))]
-            known = self._entries.get(key)
-            if known is None or known.uid != uid:
+            known = self._entries.get(found.key)
+            if known is None or known.uid != found.uid:
                 return False
-            self._set(key, version_of(obj), uid, obj)
-            self._leave(key)
+            self._set(found, obj)
+            self._leave(found.key)
             return True
+
+    def has_room(self, namespace: str, size: int) -> bool:
+        """Whether so many bytes more of a namespace may be held."""
+        if self._bound is None:
+            return True
+        with self._lock:
+            return self._fits(namespace, size, self._bound)
 
     def sweep(self, group: Hashable) -> None:
         """Drops what outlived its object, and is of no more use."""
@@ -133,42 +170,84 @@ class Cache(Generic[T]):
             for key in [k for k in self._left if self._entries[k].group == group]:
                 self._leave(key)
 
-    def replace(self, objects: Iterable[Object], version: int) -> list[Hashable]:
+    def replace(
+        self,
+        objects: Iterable[Listed],
+        version: Callable[[], int],
+        namespace: str | None = None,
+    ) -> list[Hashable]:
         """Takes a whole list; returns the groups that it changed.
 
         Args:
             objects: Everything that there is.
-            version: The list's own resource version: what was written through later is kept.
+            version: Says the list's own resource version once the objects were taken: what was
+                written through later is kept.
+            namespace: The one that was listed; None for all of them.
         """
         changed: list[Hashable] = []
+        listed: set[Key] = set()
+        for obj in objects:
+            found = _identity(obj)
+            if found is None:
+                continue
+            listed.add(found.key)
+            with self._lock:
+                known = self._entries.get(found.key)
+                if known is None or known.version < found.version:
+                    changed.append(self._set(found, obj))
+        listed_at = version()
         with self._lock:
-            listed = {key_of(o): o for o in objects}
-            for key in [k for k, e in self._entries.items() if e.version <= version]:
-                if key not in listed and key not in self._left:
-                    changed.append(self._entries[key].group)
+            for key, entry in list(self._entries.items()):
+                if entry.version > listed_at or key in listed or key in self._left:
+                    continue
+                if namespace in (None, key[0]):
+                    changed.append(entry.group)
                     self._leave(key)
-            for key, obj in listed.items():
-                known, new = self._entries.get(key), version_of(obj)
-                if known is None or known.version < new:
-                    changed.append(self._set(key, new, obj["metadata"]["uid"], obj))
         return changed
 
-    def _set(self, key: Key, version: int, uid: str, obj: Object) -> Hashable:
+    def _set(self, found: Identity, obj: Listed) -> Hashable:
+        key = found.key
         known = self._entries.get(key)
-        if known is not None and known.uid != uid:
+        if known is not None and known.uid != found.uid:
             self._dropped(known.uid)
         self._take_out(key)
-        obj["metadata"].pop("managedFields", None)
-        group = self._group(obj)
-        try:
-            value = self._read(obj)
-        except ValueError as error:
-            # One odd object must not take the others of its kind with it.
-            log.error("%s %s/%s cannot be read: %s", obj.get("kind", "object"), *key, error)
-            return group
-        self._entries[key] = _Entry(version, uid, group, value)
-        self._groups[group][key] = value
+        group: Hashable = None if known is None else known.group
+        if isinstance(obj, Unreadable):
+            error: Exception = obj
+        else:
+            obj["metadata"].pop("managedFields", None)
+            try:
+                group = self._group(obj)
+                self._hold(key, found, group, self._read(obj))
+                return group
+            except Exception as caught:
+                # Whatever it is: one odd object must not take the others of its kind with it.
+                error = caught
+        metrics.unreadable()
+        log.error("%s/%s cannot be read: %s: %s", *key, type(error).__name__, str(error)[:500])
+        if self._unreadable is not None:
+            if not isinstance(error, Unreadable):
+                error = Unreadable(found, "Unreadable", f"{type(error).__name__}: {error}")
+            group = key
+            self._hold(key, found, group, self._unreadable(error))
+        elif known is not None and known.uid == found.uid:
+            self._dropped(known.uid)
         return group
+
+    def _hold(self, key: Key, found: Identity, group: Hashable, value: T) -> None:
+        size = 0
+        if self._bound is not None:
+            size = self._bound.size(value)
+            if not self._fits(key[0], size, self._bound):
+                value = self._bound.beyond(value)
+                size = self._bound.size(value)
+        self._held[key[0]] += size
+        self._entries[key] = _Entry(found.version, found.uid, group, value, size)
+        self._groups[group][key] = value
+
+    def _fits(self, namespace: str, size: int, bound: Bound[T]) -> bool:
+        held = self._held
+        return held[namespace] + size <= bound.share and held.total() + size <= bound.total
 
     def _leave(self, key: Key) -> None:
         entry = self._entries.get(key)
@@ -183,6 +262,16 @@ class Cache(Generic[T]):
         self._left.discard(key)
         entry = self._entries.pop(key, None)
         if entry is not None:
+            self._held[key[0]] -= entry.size
+            if not self._held[key[0]]:
+                del self._held[key[0]]
             del self._groups[entry.group][key]
             if not self._groups[entry.group]:
                 del self._groups[entry.group]
+
+
+def _identity(obj: Listed) -> Identity | None:
+    """Which object it is; None where not even that can be read."""
+    if isinstance(obj, Unreadable):
+        return obj.identity
+    return Identity(*key_of(obj), uid=obj["metadata"]["uid"], version=version_of(obj))

@@ -23,9 +23,10 @@ from kubernetes.client.configuration import Configuration
 
 from kubestudy.api.base import GROUP, VERSION
 from kubestudy.runtime.clock import ServerClock
+from kubestudy.runtime.json_cutter import JsonCutter, Piece
+from kubestudy.runtime.objects import Key
+from kubestudy.runtime.objects import Object as Object
 from kubestudy.sources.terminal import drawn_last
-
-Object = dict[str, Any]
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -41,6 +42,11 @@ FIELD_MANAGER = "kubestudy"
 CONNECTIONS = 192
 # The reason of an error: nothing has come for longer than was waited for.
 SILENT = "Silent"
+
+# Of a whole answer; lists that may be longer are read by ``listing``.
+LARGEST_ANSWER = 64 << 20
+# Of a list's objects, those that are asked for at once: the server holds a page as a whole.
+PAGE = 100
 
 # Within so many bytes ends the timestamp of a line of a log.
 STAMP = 64
@@ -184,6 +190,23 @@ class KubeClient:
         """
         return self._json("GET", resource.path(namespace), query=query)
 
+    def listing(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        page: int = PAGE,
+        **query: str | None,
+    ) -> Listing:
+        """Reads a collection of any size, an object at a time.
+
+        Args:
+            resource: The kind.
+            namespace: Where; None for everywhere.
+            page: How many objects a request asks for.
+            query: Such as ``labelSelector``.
+        """
+        return Listing(self, resource.path(namespace), {**query, "limit": page})
+
     def create(self, resource: Resource, body: Object) -> Object:
         """Creates an object."""
         namespace = body["metadata"].get("namespace") or self.namespace
@@ -205,6 +228,22 @@ class KubeClient:
             query["force"] = "true"
         path = resource.path(namespace, name, sub)
         return self._json("PATCH", path, query=query, body=body, content_type=content_type)
+
+    def apply_unread(
+        self, resource: Resource, key: Key, body: Object, sub: str, manager: str
+    ) -> None:
+        """Applies a part of an object, whose answer is not read: it may be one that cannot be.
+
+        Args:
+            resource: Its kind.
+            key: Its namespace and name.
+            body: The part.
+            sub: The subresource.
+            manager: The field manager, whose this part is from now on.
+        """
+        query = {"fieldManager": manager, "force": "true"}
+        path = resource.path(*key, sub)
+        self._send("PATCH", path, query=query, body=body, content_type=APPLY).close()
 
     def replace(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Writes a whole object; fails with Conflict if it has changed since it was read."""
@@ -247,6 +286,20 @@ class KubeClient:
             timeout: Seconds after which the server ends it.
             query: Such as ``labelSelector``.
         """
+        events = self.watch_unread(resource, namespace, resource_version, timeout, **query)
+        with contextlib.closing(events):
+            for event in events:
+                yield json.loads(event.raw)
+
+    def watch_unread(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        resource_version: str,
+        timeout: int = 300,
+        **query: str | int | None,
+    ) -> Generator[Piece, None, None]:
+        """Yields what ``watch`` does, each event as it came."""
         query |= {
             "watch": "true",
             "resourceVersion": resource_version,
@@ -255,8 +308,7 @@ class KubeClient:
         }
         response = self.open(resource.path(namespace), query=query, read_timeout=WATCH_SILENCE)
         with contextlib.closing(response):
-            for line in lines(response):
-                yield json.loads(line)
+            yield from pieces(response, JsonCutter())
 
     def logs(
         self,
@@ -322,8 +374,12 @@ class KubeClient:
     ) -> Object:
         response = self._send(method, path, query=query, body=body, content_type=content_type)
         try:
-            result: Object = json.loads(response.data)
-        except (ValueError, urllib3.exceptions.HTTPError) as error:
+            with contextlib.closing(response):
+                text = response.read(LARGEST_ANSWER + 1)
+            if len(text) > LARGEST_ANSWER:
+                raise ValueError(f"it is more than {LARGEST_ANSWER >> 20} MiB")
+            result: Object = json.loads(text)
+        except (ValueError, RecursionError, urllib3.exceptions.HTTPError) as error:
             raise ApiError(0, "BadAnswer", f"{method} {path}: {error}") from error
         return result
 
@@ -371,14 +427,55 @@ class KubeClient:
         return response
 
 
-def lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Splits a stream into lines as they arrive.
+class Listing:
+    """A collection, read while it is iterated over.
+
+    Attributes:
+        version: Its resource version, once it has been read to its end.
+    """
+
+    def __init__(self, client: KubeClient, path: str, query: Mapping[str, Any]):
+        self._client, self._path, self._query = client, path, query
+        self.version = ""
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Yields the objects, unread.
+
+        Raises:
+            ApiError: It cannot be read; with status 410 it took so long that a next page is not to
+                be had any more.
+        """
+        token: str | None = None
+        while True:
+            query = {**self._query, "continue": token}
+            response = self._client.open(self._path, query=query, read_timeout=READ_TIMEOUT)
+            cutter = JsonCutter("items")
+            with contextlib.closing(response):
+                yield from pieces(response, cutter)
+            try:
+                metadata = json.loads(cutter.frame)["metadata"]
+                token, self.version = metadata.get("continue"), str(metadata["resourceVersion"])
+                int(self.version)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                raise ApiError(0, "BadAnswer", f"GET {self._path}: {error!r}") from error
+            if not token:
+                return
+
+
+def pieces(response: urllib3.BaseHTTPResponse, cutter: JsonCutter) -> Generator[Piece, None, None]:
+    """Cuts a stream of JSON into objects as they arrive.
 
     Raises:
-        ApiError: The stream broke, or was silent for too long.
+        ApiError: The stream broke, was silent for too long (``SILENT``), or is no JSON.
     """
-    for batch, _ in batches(response):
-        yield from batch
+    try:
+        # read1 gives what has arrived; read would wait for a whole buffer.
+        while chunk := response.read1(1 << 16):
+            yield from cutter.feed(chunk)
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise ApiError(0, SILENT, str(error)) from error
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise ApiError(0, "StreamBroken", str(error)) from error
 
 
 def batches(

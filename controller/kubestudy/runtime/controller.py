@@ -16,7 +16,7 @@ from kubestudy.api.base import LABEL_MANAGED_BY, LABEL_STUDY, MANAGER
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study
 from kubestudy.api.trial import PENDING, RUNNING, Trial
-from kubestudy.api.validation import InvalidObject, parse_study, read
+from kubestudy.api.validation import read
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts
 from kubestudy.core.names import job_name
@@ -25,7 +25,7 @@ from kubestudy.core.pod_security import NOTHING, Allowed
 from kubestudy.core.runs import lacks_pod
 from kubestudy.runtime import logs, metrics
 from kubestudy.runtime.apply import Applier, Conflict
-from kubestudy.runtime.cache import Cache, Key, namespace_of
+from kubestudy.runtime.cache import Bound, Cache, Key, namespace_of
 from kubestudy.runtime.client import (
     JOBS,
     PODS,
@@ -33,32 +33,51 @@ from kubestudy.runtime.client import (
     TRIALS,
     ApiError,
     KubeClient,
-    Object,
 )
 from kubestudy.runtime.collector import Collector
 from kubestudy.runtime.kept_logs import LogKeeper
+from kubestudy.runtime.objects import PLAIN, Object, Shape, read_object
 from kubestudy.runtime.obstacles import ASK_EVERY, Obstacles
 from kubestudy.runtime.prometheus import Prometheus, PrometheusSettings
 from kubestudy.runtime.pushed import PushedReports
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
-from kubestudy.runtime.watch import Informer
+from kubestudy.runtime.studies import OVER_SHARE, InvalidStudy, Studies
+from kubestudy.runtime.studies import SHAPE as STUDY
+from kubestudy.runtime.vital_signs import Pulse, VitalSigns
+from kubestudy.runtime.watch import Collection, Informer
 from kubestudy.workloads.job import (
     controller_of,
     is_of_trial,
+    kept_of,
     observe,
     observe_without_job,
+    pushed_text,
     run_key,
+    without_pushed,
 )
-from kubestudy.workloads.pod import pod_ended
+from kubestudy.workloads.pod import KEPT_OF_POD, pod_ended
 from kubestudy.workloads.pod_template import JobSettings
+from kubestudy.workloads.projection import project
 
 log = logging.getLogger(__name__)
 
 OURS = f"{LABEL_MANAGED_BY}={MANAGER}"
 
 CONFLICT_EVERY = 5.0
+# A Study that there was no room for is looked at again: others may have gone.
+ROOM_EVERY = 60.0
+# A watch is silent for 90 s at most; an answer is waited for as long, or less.
+WATCH_PATIENCE = 300.0
+# All that one decision may take, with all its requests.
+WORK_PATIENCE = 900.0
+
+# What trials push is kept on their Jobs, and is all of them that may be large.
+JOBS_BOUND: Bound[Object] = Bound(
+    lambda job: 1024 + len(pushed_text(job)), 16 << 20, 48 << 20, without_pushed
+)
+JOB = Shape(PLAIN.left_out | {("spec", "template")})
 
 
 @dataclass(frozen=True)
@@ -88,36 +107,46 @@ class Controller:
     Args:
         client: The API server.
         settings: The administrator's.
+        signs: Where its threads show that they move.
     """
 
-    def __init__(self, client: KubeClient, settings: ControllerSettings):
+    def __init__(
+        self, client: KubeClient, settings: ControllerSettings, signs: VitalSigns | None = None
+    ):
+        signs = signs or VitalSigns()
         # One worker is always left to the others, however long a namespace's decisions take.
         self.queue: WorkQueue[Key] = WorkQueue(namespace_of, max(1, settings.workers - 1))
         self._workers: list[threading.Thread] = []
         self._client, self._settings = client, settings
-        self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
+        self._pulses = [signs.pulse("workers", WORK_PATIENCE) for _ in range(settings.workers)]
+        self.studies = Studies()
         self.trials: Cache[Trial] = Cache(partial(read, Trial), _key_of_trial)
-        self.jobs: Cache[Object] = Cache(lambda o: o, _key_of_job)
+        self.jobs: Cache[Object] = Cache(kept_of, _key_of_job, bound=JOBS_BOUND)
         self._gone: deque[str] = deque()
         self.pods: Cache[Object] = Cache(
-            lambda o: o, _annotated_key, outlives=self._unjudged, dropped=self._gone.append
+            lambda o: project(o, KEPT_OF_POD),
+            _annotated_key,
+            outlives=self._unjudged,
+            dropped=self._gone.append,
         )
         self.reports = Reports(self._sources())
         self._applier = Applier(
-            client, self.studies, self.trials, self.jobs, settings.jobs, settings.identity
+            client, self.studies.cache, self.trials, self.jobs, settings.jobs, settings.identity
         )
         self._obstacles = Obstacles(client)
         self._informers: list[Informer] = []
         for namespace in settings.namespaces or (None,):
-            for resource, cache, selector in (
-                (STUDIES, self.studies, None),
-                (TRIALS, self.trials, None),
-                (JOBS, self.jobs, OURS),
-                (PODS, self.pods, OURS),
+            for collection, cache in (
+                (Collection(STUDIES, namespace, shape=STUDY), self.studies.cache),
+                (Collection(TRIALS, namespace), self.trials),
+                (Collection(JOBS, namespace, OURS, JOB), self.jobs),
+                (Collection(PODS, namespace, OURS), self.pods),
             ):
-                changed = self.reports.pod_changed if resource is PODS else None
+                plural = collection.resource.plural
+                seen = self.reports.pod_changed if collection.resource is PODS else None
+                pulse = signs.pulse(f"watch of {plural} in {namespace or '*'}", WATCH_PATIENCE)
                 self._informers.append(
-                    Informer(client, resource, namespace, cache, self._enqueue, changed, selector)
+                    Informer(client, collection, cache, self._enqueue, seen, pulse)
                 )
 
     @property
@@ -134,10 +163,12 @@ class Controller:
                 return False
         log.info("caches are in: %d studies, %d trials", len(self.studies), len(self.trials))
         for pod in self.pods.values():
-            self.reports.pod_changed(pod)
+            with contextlib.suppress(Exception):  # its watch has said so
+                self.reports.pod_changed(pod)
         self.reports.start()
-        for i in range(self._settings.workers):
-            thread = threading.Thread(target=self._work, name=f"worker-{i}", daemon=True)
+        for i, pulse in enumerate(self._pulses):
+            name = f"worker-{i}"
+            thread = threading.Thread(target=self._work, args=(pulse,), name=name, daemon=True)
             thread.start()
             self._workers.append(thread)
         return True
@@ -164,13 +195,21 @@ class Controller:
         if study is None:
             self._applier.forget("/".join(key))
             return None
-        if isinstance(study, InvalidObject):
-            log.error("study %s/%s cannot be read: %s", *key, study)
-            return None
+        if isinstance(study, InvalidStudy):
+            return self._refuse(study)
         plan = decide(self._snapshot(key, study))
         wait = self._applier.apply(study, plan)
         self._forget_stored(key)
         return wait
+
+    def _refuse(self, study: InvalidStudy) -> float | None:
+        """Says of a Study why nothing is decided about it; what runs already goes on."""
+        key = study.identity.key
+        if study.reason == OVER_SHARE and self.studies.cache.has_room(key[0], study.packed_size):
+            self.studies.cache.put(self._client.get(STUDIES, *key), again=True)
+            return 1.0
+        again = self._applier.refuse(study)
+        return ROOM_EVERY if again is None and study.reason == OVER_SHARE else again
 
     def _snapshot(self, key: Key, study: Study) -> Snapshot:
         pods: dict[str, list[Object]] = defaultdict(list)
@@ -240,16 +279,23 @@ class Controller:
         if trial is None or trial.finished:
             return facts
         selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
-        pods = self._client.list(PODS, namespace, labelSelector=selector)["items"]
+        pods = []
+        for piece in self._client.listing(PODS, namespace, labelSelector=selector):
+            with contextlib.suppress(ValueError):  # one that cannot be read is as good as gone
+                pods.append(project(read_object(piece), KEPT_OF_POD))
         for pod in pods:
             if self.pods.put(pod):
                 self.reports.pod_changed(pod)
         return observe(job, pods, now)
 
-    def _work(self) -> None:
+    def _work(self, pulse: Pulse) -> None:
+        pulse.rest()
         while (key := self.queue.get()) is not None:
+            pulse.beat()
             with logs.reconciling(*key):
                 self._work_on(key)
+            pulse.rest()
+        pulse.end()
 
     def _work_on(self, key: Key) -> None:
         began = time.monotonic()
@@ -282,7 +328,11 @@ class Controller:
 
     def _tell_of(self, key: Key, error: Exception) -> None:
         """The Study says that its decision fails: nothing but our log would."""
-        if (study := self._valid_study(key)) is None:
+        try:
+            study = self.studies.valid(key)
+        except Exception:  # that is what fails
+            study = None
+        if study is None:
             return
         why = f"{type(error).__name__}: {error}; this is a bug of kubestudy's, please report it"
         try:
@@ -334,7 +384,7 @@ class Controller:
 
         def wanted_from(source: SourceType) -> Callable[[Object], bool]:
             def wanted(pod: Object) -> bool:
-                study = self._valid_study(_annotated_key(pod))
+                study = self.studies.valid(_annotated_key(pod))
                 return study is not None and source in study.spec.sources and self._wanted(pod)
 
             return wanted
@@ -343,7 +393,7 @@ class Controller:
         sources: dict[SourceType, Source] = {
             SourceType.LOGS: Collector(
                 self._client,
-                self._valid_study,
+                self.studies.valid,
                 self.pods,
                 logs,
                 self.queue.add,
@@ -354,7 +404,7 @@ class Controller:
             sources[SourceType.PROMETHEUS] = SeriesCollector(
                 Prometheus(self._settings.prometheus),
                 self._settings.prometheus.scrape_interval,
-                self._valid_study,
+                self.studies.valid,
                 self.pods,
                 wanted_from(SourceType.PROMETHEUS),
                 self.queue.add,
@@ -375,21 +425,6 @@ class Controller:
         for pod in self.pods.group(key):
             if not self._wanted(pod):
                 self.reports.forget(pod["metadata"]["uid"])
-
-    def _valid_study(self, key: Key) -> Study | None:
-        study = self.studies.get(key)
-        return study if isinstance(study, Study) else None
-
-
-def _read_study(obj: Object) -> Study | InvalidObject:
-    try:
-        return parse_study(obj)
-    except InvalidObject as error:
-        return error
-
-
-def _own_key(obj: Object) -> Key:
-    return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
 def _key_of_trial(obj: Object) -> Key:

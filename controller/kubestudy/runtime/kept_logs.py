@@ -126,9 +126,16 @@ class LogKeeper:
             self._thread.join(PATIENCE)
 
     def find(self, pod: Object, spec: StudySpec) -> KeptLog | None:
-        """What was kept of a pod's log; None where nothing was."""
-        job = self._jobs.get(_job_key(pod)) or {"metadata": {}}
-        text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_LOG, "")
+        """What was kept of a pod's log; None where nothing was.
+
+        Raises:
+            ApiError: There is something, and it cannot be read now.
+        """
+        job = self._jobs.get(_job_key(pod))
+        if job is None or ANNOTATION_LOG not in _annotations(job):
+            return None
+        # Long texts of many Jobs, each of which is wanted once, are not held in memory.
+        text = _annotations(self._client.get(JOBS, *_job_key(pod))).get(ANNOTATION_LOG, "")
         return KeptLog.read(text, pod["metadata"]["uid"], spec)
 
     def _work(self) -> None:
@@ -139,10 +146,9 @@ class LogKeeper:
     def _keep_all(self, at_end: bool = False) -> None:
         for pod in self._pods.values():
             pod_log = self._logs.get(pod["metadata"]["uid"])
-            if pod_log is None or not _is_due(pod_log, at_end) or not self._unstored(pod):
-                continue
             try:
-                self._keep(pod, pod_log)
+                if pod_log is not None and _is_due(pod_log, at_end) and self._unstored(pod):
+                    self._keep(pod, pod_log)
             except ApiError as error:
                 # A Conflict or NotFound only says that the Job is gone.
                 level = logging.INFO if error.status in (404, 409) else logging.WARNING
@@ -186,6 +192,10 @@ def _is_due(pod_log: PodLog, at_end: bool) -> bool:
     if at_end:
         return pod_log.cursor.size >= MUCH
     return pod_log.cursor.size - pod_log.kept >= MUCH and time.monotonic() >= pod_log.keep_after
+
+
+def _annotations(job: Object) -> dict[str, str]:
+    return job["metadata"].get("annotations") or {}
 
 
 def _job_key(pod: Object) -> Key:

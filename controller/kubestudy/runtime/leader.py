@@ -15,6 +15,7 @@ import threading
 import time
 
 from kubestudy.runtime.client import LEASES, ApiError, KubeClient, Object
+from kubestudy.runtime.vital_signs import VitalSigns
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ RENEW_DEADLINE = 10.0
 RETRY = 2.0
 # So that a server that does not answer is given up before others begin.
 PATIENCE = 4.0
+# Seconds in which it is tried again, whether or not the server answers.
+LEASE_PATIENCE = 60.0
 
 
 class Leadership:
@@ -33,9 +36,17 @@ class Leadership:
         namespace: Where the Lease is.
         name: Its name.
         identity: Who we are; a successor with the same identity takes over at once.
+        signs: Where it shows that it is renewed, or that this is tried.
     """
 
-    def __init__(self, client: KubeClient, namespace: str, name: str, identity: str):
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        name: str,
+        identity: str,
+        signs: VitalSigns | None = None,
+    ):
         self._client = client.hasty(PATIENCE)
         self._namespace, self._name = namespace, name
         self._identity = identity
@@ -43,12 +54,14 @@ class Leadership:
         self._moved, self._duration = 0.0, DURATION
         self._renewed = -DURATION
         self._stopping = threading.Event()
+        self._pulse = (signs or VitalSigns()).pulse("lease", LEASE_PATIENCE)
         self.lost = threading.Event()
 
     def acquire(self, give_up: threading.Event) -> bool:
         """Waits until we are the leader; False if told to give up first."""
         waiting = False
         while not give_up.is_set():
+            self._pulse.beat()
             try:
                 if self._try():
                     log.info("leading as %s", self._identity)
@@ -59,6 +72,8 @@ class Leadership:
                     waiting = True
             except ApiError as error:
                 log.warning("lease: %s", error)
+            except Exception:  # what somebody wrote into the lease may be written over
+                log.exception("the lease cannot be taken")
             # Not beyond the moment that the lease runs out.
             give_up.wait(min(RETRY * random.uniform(0.5, 1), max(0.05, self._expires_in())))
         return False
@@ -82,11 +97,15 @@ class Leadership:
 
     def _keep(self) -> None:
         while not self._stopping.wait(RETRY):
+            self._pulse.beat()
             try:
                 if not self._try(ours=True):
                     break
             except ApiError as error:
                 log.warning("the lease was not renewed: %s", error)
+            except Exception:  # what somebody wrote into it may be written over
+                log.exception("the lease was not renewed")
+        self._pulse.end()
         if not self._stopping.is_set():
             log.error("leadership is lost")
             self.lost.set()

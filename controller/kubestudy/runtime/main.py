@@ -20,6 +20,7 @@ from kubestudy.runtime.push_inbox import PushInbox
 from kubestudy.runtime.push_server import PushServer, PushServerSettings
 from kubestudy.runtime.server import serve
 from kubestudy.runtime.study_metrics import StudyMetrics
+from kubestudy.runtime.vital_signs import VitalSigns
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,13 @@ def run_controller(
         signal.signal(number, lambda *_: stopping.set())
     leadership = None
     deciding = client
+    signs = VitalSigns()
     if lease_namespace is not None:
-        leadership = Leadership(client, lease_namespace, LEASE, settings.identity)
+        leadership = Leadership(client, lease_namespace, LEASE, settings.identity, signs)
         deciding = client.fenced(leadership.holds)
-    controller = Controller(deciding, settings)
+    controller = Controller(deciding, settings, signs)
     # A standby is ready too: it is there to take over.
-    server = serve(port, alive=lambda: True, ready=lambda: True)
+    server = serve(port, alive=signs.alive, ready=lambda: True)
     log.info("kubestudy %s listens on port %d", __version__, server.server_port)
     # A standby takes posts as well: they are written down, and nothing is decided.
     pushes = PushServer(push, PushInbox(client)) if push is not None else None

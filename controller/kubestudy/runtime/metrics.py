@@ -17,6 +17,9 @@ _REQUESTS = Counter(
     ["method", "resource", "code"],
 )
 _PUSHES = Counter("kubestudy_pushes_total", "Posts of metrics by trials.", ["code"])
+_UNREADABLE = Counter(
+    "kubestudy_unreadable_objects_total", "Objects that were seen and could not be read."
+)
 QUEUE = Gauge("kubestudy_queue_depth", "Studies that wait to be decided about.")
 LEADER = Gauge("kubestudy_leader", "Whether this controller decides.")
 _FINISHED = Counter("kubestudy_trials_finished_total", "Trials that have ended.", ["outcome"])
@@ -45,6 +48,11 @@ def reconciled(outcome: str, seconds: float) -> None:
 def requested(method: str, path: str, code: int) -> None:
     """Counts one request by its method, kind of object and status."""
     _REQUESTS.labels(method, _resource(path), str(code)).inc()
+
+
+def unreadable() -> None:
+    """Counts one object that cannot be read, each time that it is seen."""
+    _UNREADABLE.inc()
 
 
 def pushed(code: int) -> None:

@@ -5,15 +5,21 @@ A pod may be refused by a quota, by the namespace's Pod Security or by a webhook
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 
-from kubestudy.runtime.client import EVENTS, ApiError, KubeClient, Object
+from kubestudy.runtime.client import EVENTS, ApiError, KubeClient
+from kubestudy.runtime.objects import Object, read_object, version_of
 
 log = logging.getLogger(__name__)
 
 ASK_EVERY = 10.0
+MOST = 1000
+"""Jobs of a namespace of which an obstacle is remembered; of more, those told last."""
+LONGEST = 1024
+"""Characters of a note, which is as long as Kubernetes lets it be."""
 
 Obstacle = tuple[str, str]
 """A reason in CamelCase, and the message."""
@@ -49,14 +55,19 @@ class Obstacles:
     def _ask(self, namespace: str) -> dict[str, Obstacle]:
         """By the UID of the Job."""
         selector = "reason=FailedCreate,regarding.kind=Job"
+        told: dict[str, tuple[int, Obstacle]] = {}
         try:
-            events = self._client.list(EVENTS, namespace, fieldSelector=selector)["items"]
+            for piece in self._client.listing(EVENTS, namespace, fieldSelector=selector):
+                with contextlib.suppress(ValueError):  # one that cannot be read says nothing
+                    event = read_object(piece)
+                    uid, at = (event.get("regarding") or {}).get("uid"), version_of(event)
+                    if uid and at >= told.get(uid, (0, None))[0]:
+                        told[uid] = (at, _worded(str(event.get("note") or "")[:LONGEST]))
+                        if len(told) > MOST:
+                            del told[min(told, key=lambda u: told[u][0])]
         except ApiError as error:  # an explanation is not worth a failure
             log.info("why Jobs in %s have no pods is not known: %s", namespace, error)
-            return {}
-        events.sort(key=lambda e: int(e["metadata"]["resourceVersion"]))
-        told = ((e["regarding"].get("uid"), e.get("note") or "") for e in events)
-        return {uid: _worded(note) for uid, note in told if uid}
+        return {uid: obstacle for uid, (_, obstacle) in told.items()}
 
 
 def _worded(note: str) -> Obstacle:

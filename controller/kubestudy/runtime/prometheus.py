@@ -7,17 +7,32 @@ here (``core/promql.py``).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from kubestudy.runtime.json_cutter import JsonCutter, Piece
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
+LONGEST_ANSWER = 30.0
+"""Seconds in which the headers of an answer are in, and then its body."""
 LARGEST_ANSWER = 16 << 20
+LARGEST_SERIES = 1 << 20
+DEEPEST_SERIES = 8
+
+Series = dict[str, Any]
 
 
 class PrometheusError(Exception):
@@ -66,39 +81,55 @@ class Prometheus:
         self._url = f"{settings.url.rstrip('/')}/api/v1/query"
         ca_file = str(settings.ca_file) if settings.ca_file else None
         self._pool = urllib3.PoolManager(maxsize=8, cert_reqs="CERT_REQUIRED", ca_certs=ca_file)
+        self._pool.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}
 
-    def query(self, expression: str, at: float) -> list[dict[str, Any]]:
+    def query(
+        self, expression: str, at: float, takes: Callable[[Series], bool] = lambda _: True
+    ) -> list[Series]:
         """Evaluates an expression that gives ranges of samples.
 
         Args:
             expression: Already bound to a pod.
             at: When, in seconds since the epoch.
+            takes: Whether a series is of use; what is not is dropped while the answer is read.
 
         Raises:
             PrometheusError: There was no answer, or a bad one.
         """
-        status, text = self._ask(urlencode({"query": expression, "time": f"{at:.3f}"}))
-        if 300 <= status < 400:
-            raise PrometheusError("answers with a redirect, which is not followed", passing=False)
+        body = urlencode({"query": expression, "time": f"{at:.3f}"})
+        cutter, found, begin = JsonCutter("result"), list[Series](), b""
         try:
-            answer = json.loads(text)
-            if answer["status"] == "success" and answer["data"]["resultType"] == "matrix":
-                result: list[dict[str, Any]] = answer["data"]["result"]
-                return result
+            with contextlib.closing(self._ask(body)) as response:
+                if 300 <= response.status < 400:
+                    raise PrometheusError(
+                        "answers with a redirect, which is not followed", passing=False
+                    )
+                for chunk in _chunks(response):
+                    begin = begin or chunk
+                    for piece in cutter.feed(chunk):
+                        series = series_of(piece)
+                        if series is not None and takes(series):
+                            found.append(series)
+            answer = json.loads(cutter.frame)
+            data = answer["data"] if answer["status"] == "success" else {}
+            if data.get("resultType") == "matrix" and data["result"] == []:
+                return found
             said = str(answer.get("error") or "no range of samples")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            said = text[:200].decode(errors="replace").strip() or "nothing"
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise PrometheusError(f"cannot be reached: {error}", passing=True) from error
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            said = begin[:200].decode(errors="replace").strip() or "nothing"
         # What it cannot make sense of now, it never will; a refused token may be replaced.
-        passing = status not in (200, 400, 404, 422)
-        raise PrometheusError(f"answers {status}: {said[:500]}", passing)
+        passing = response.status not in (200, 400, 404, 422)
+        raise PrometheusError(f"answers {response.status}: {said[:500]}", passing)
 
-    def _ask(self, body: str) -> tuple[int, bytes]:
+    def _ask(self, body: str) -> urllib3.BaseHTTPResponse:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "kubestudy"}
         try:
             if self._settings.token_file is not None:
                 token = self._settings.token_file.read_text().strip()
                 headers["Authorization"] = f"Bearer {token}"
-            response = self._pool.request(
+            return self._pool.request(
                 "POST",
                 self._url,
                 body=body,
@@ -108,12 +139,64 @@ class Prometheus:
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             )
-            try:
-                text = response.read(LARGEST_ANSWER + 1)
-            finally:
-                response.close()
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except ValueError as error:
             raise PrometheusError(f"cannot be reached: {error}", passing=True) from error
-        if len(text) > LARGEST_ANSWER:
+
+
+def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """What arrives of an answer, up to so many bytes and within so long.
+
+    Raises:
+        PrometheusError: It is too long, in either way.
+    """
+    left, until = LARGEST_ANSWER, time.monotonic() + LONGEST_ANSWER
+    while chunk := response.read1(1 << 16):
+        left -= len(chunk)
+        if left < 0:
             raise PrometheusError(f"answers with more than {LARGEST_ANSWER} bytes", passing=False)
-        return response.status, text
+        if time.monotonic() > until:
+            raise PrometheusError(f"takes more than {LONGEST_ANSWER:g} s to answer", passing=True)
+        yield chunk
+
+
+def series_of(piece: Piece) -> Series | None:
+    """A series, where it is what Prometheus says one is."""
+    if piece.size > LARGEST_SERIES or piece.depth > DEEPEST_SERIES:
+        return None
+    try:
+        found = json.loads(piece.raw)
+    except (ValueError, RecursionError):
+        return None
+    labels = found.get("metric") if isinstance(found, dict) else None
+    if not isinstance(labels, dict) or not all(isinstance(v, str) for v in labels.values()):
+        return None
+    return found if isinstance(found.get("values"), list) else None
+
+
+class _Prompt(HTTPConnection):
+    """A connection whose answer begins within a time, however its headers drip."""
+
+    def getresponse(self) -> Any:
+        answered = threading.Timer(LONGEST_ANSWER, self._give_up)
+        answered.daemon = True
+        answered.start()
+        try:
+            return super().getresponse()
+        finally:
+            answered.cancel()
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _PromptTLS(_Prompt, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Prompt
+
+
+class _PoolTLS(HTTPSConnectionPool):
+    ConnectionCls = _PromptTLS

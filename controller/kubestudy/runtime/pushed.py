@@ -69,7 +69,10 @@ class PushedReports:
         pod = self._pods.get(self._keys.get(pod_uid, ("", "")))
         if pod is None or pod["metadata"]["uid"] != pod_uid or not self._wanted(pod):
             return None
-        key = (pod["metadata"]["namespace"], pod["metadata"]["labels"][LABEL_RUN])
+        key = (
+            pod["metadata"]["namespace"],
+            (pod["metadata"].get("labels") or {}).get(LABEL_RUN, ""),
+        )
         if not pod_ended(pod):
             pushed = _pushed(self._jobs.get(key), pod_uid)
             if pushed is None:

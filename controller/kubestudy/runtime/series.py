@@ -28,6 +28,8 @@ from kubestudy.workloads.pod import main_container, moment, termination_message
 log = logging.getLogger(__name__)
 
 READERS = 4
+MOST_OF_A_READER = 0.1
+"""The share of its time that a reader may have for one pod."""
 SETTLES = 2.0
 """What Prometheus takes to store a scrape, in seconds, at most."""
 PATIENCE = 600.0
@@ -118,19 +120,25 @@ class SeriesCollector:
 
     def _work(self) -> None:
         while (key := self._queue.get()) is not None:
+            began = time.monotonic()
             try:
                 wait = self._look(key)
                 self._queue.succeeded(key)
                 if wait is not None:
-                    self._queue.add(key, wait)
+                    self._queue.add(key, max(wait, self._rest(began)))
             except PrometheusError as error:
                 log.warning("series of %s/%s: Prometheus %s", *key, error)
-                self._queue.failed(key, at_least=min(self._interval, 10.0))
+                wait = max(min(self._interval, 10.0), self._rest(began))
+                self._queue.failed(key, at_least=wait)
             except Exception:
                 log.exception("reading the series of %s/%s failed", *key)
                 self._queue.failed(key, at_least=1.0)
             finally:
                 self._queue.done(key)
+
+    def _rest(self, began: float) -> float:
+        """Seconds for which a pod lets others go first: no more than a share of a reader is its."""
+        return (time.monotonic() - began) * (1 / MOST_OF_A_READER - 1)
 
     def _look(self, key: Key) -> float | None:
         """Reads what is new of a pod; returns the seconds until there may be more."""
@@ -162,7 +170,9 @@ class SeriesCollector:
             until = min(now, series.read_to + CHUNK)
             seconds = max(1, round(until - series.read_to))
             step = max(1, round(self._interval))
-            found = self._prometheus.query(series.query.over(seconds, step), until)
+            found = self._prometheus.query(
+                series.query.over(seconds, step), until, series.reader.takes
+            )
             with series.lock:
                 for observation in series.reader.read(found):
                     series.report.add(observation)

@@ -13,11 +13,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from kubestudy.api.meta import is_true
-from kubestudy.api.study import Study
 from kubestudy.api.trial import FAILED, PAUSED, PENDING, RUNNING, STOPPED, SUCCEEDED, Trial
-from kubestudy.api.validation import InvalidObject
 from kubestudy.runtime.cache import Cache
+from kubestudy.runtime.studies import Studies
 
 _STUDY = ["namespace", "study"]
 _STUDY_STATES = ("Waiting", "Running", "Suspended", "Complete", "Failed", "Refused")
@@ -32,7 +30,7 @@ class StudyMetrics(Collector):
         trials: Their Trials.
     """
 
-    def __init__(self, studies: Cache[Study | InvalidObject], trials: Cache[Trial]):
+    def __init__(self, studies: Studies, trials: Cache[Trial]):
         self._studies, self._trials = studies, trials
 
     def describe(self) -> Iterable[Metric]:
@@ -41,11 +39,11 @@ class StudyMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Lists the metrics as they are now."""
-        studies = [s for s in self._studies.values() if isinstance(s, Study)]
+        studies = self._studies.summaries()
         yield _counted(
             "kubestudy_studies",
             "Studies by namespace and state.",
-            [(s.metadata.namespace or "", _state(s)) for s in studies],
+            [(s.key[0], s.state) for s in studies],
             _STUDY_STATES,
         )
         yield _counted(
@@ -68,14 +66,11 @@ class StudyMetrics(Collector):
             labels=_STUDY,
         )
         for study in studies:
-            name = [study.metadata.namespace or "", study.metadata.name]
-            status = study.status
-            if status and status.best:
-                for value in status.best.objectives:
-                    best.add_metric([*name, value.metric], value.value)
-            if status and status.gpu_seconds:
-                used.add_metric(name, status.gpu_seconds.used)
-                saved.add_metric(name, status.gpu_seconds.saved)
+            for metric, value in study.best:
+                best.add_metric([*study.key, metric], value)
+            if study.gpu_seconds is not None:
+                used.add_metric([*study.key], study.gpu_seconds[0])
+                saved.add_metric([*study.key], study.gpu_seconds[1])
         yield from (best, used, saved)
 
 
@@ -89,13 +84,3 @@ def _counted(
         for state in states:
             family.add_metric([namespace, state], counts[namespace, state])
     return family
-
-
-def _state(study: Study) -> str:
-    conditions = study.status.conditions if study.status else None
-    for state in ("Complete", "Failed", "Suspended"):
-        if is_true(conditions, state):
-            return state
-    if is_true(conditions, "Accepted"):
-        return "Running"
-    return "Refused" if conditions else "Waiting"

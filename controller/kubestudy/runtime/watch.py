@@ -7,21 +7,44 @@ resumes where it can and lists again where it must, and replaces the cache befor
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
-from kubestudy.runtime.cache import Cache
-from kubestudy.runtime.client import ApiError, KubeClient, Object, Resource
+from kubestudy.runtime.cache import Cache, Listed, key_of
+from kubestudy.runtime.client import PAGE, ApiError, KubeClient, Resource
+from kubestudy.runtime.json_cutter import Piece
+from kubestudy.runtime.objects import PLAIN, Object, Shape, Unreadable, read_event, read_object
+from kubestudy.runtime.vital_signs import Pulse
 
 log = logging.getLogger(__name__)
 
-PAGE = 500
+LARGE_PAGE = 500
+"""For a list that took so long by ``PAGE`` that the server had forgotten its state."""
 WATCH_SECONDS = 290
 MAX_BACKOFF = 10.0
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Which objects are watched, and what is read of them.
+
+    Attributes:
+        resource: Their kind.
+        namespace: Where; None for everywhere.
+        selector: Label selector of the objects wanted.
+        shape: What is read of each.
+    """
+
+    resource: Resource
+    namespace: str | None = None
+    selector: str | None = None
+    shape: Shape = PLAIN
 
 
 class Informer:
@@ -29,35 +52,33 @@ class Informer:
 
     Args:
         client: The API server.
-        resource: The kind.
-        namespace: Where; None for everywhere.
+        collection: What to watch.
         cache: What to keep.
         changed: Told the group of each object that changed, after the cache has it.
         seen: Told each object as it is, or was at last, after the cache has it.
-        selector: Label selector of the objects wanted.
+        pulse: Shows that it goes on.
     """
 
     def __init__(
         self,
         client: KubeClient,
-        resource: Resource,
-        namespace: str | None,
+        collection: Collection,
         cache: Cache[Any],
         changed: Callable[[Hashable], None],
         seen: Callable[[Object], None] | None = None,
-        selector: str | None = None,
+        pulse: Pulse | None = None,
     ):
-        self._client, self._resource, self._namespace = client, resource, namespace
-        self._cache, self._changed, self._seen = cache, changed, seen
-        self._selector = selector
+        self._client, self._collection, self._cache = client, collection, cache
+        self._changed, self._seen = changed, seen
+        self._pulse = pulse or Pulse()
+        self._page = PAGE
         self._stopping = threading.Event()
         self.synced = threading.Event()
 
     def start(self) -> None:
         """Begins to list and watch, in a thread of its own."""
-        threading.Thread(
-            target=self._run, name=f"watch-{self._resource.plural}", daemon=True
-        ).start()
+        name = f"watch-{self._collection.resource.plural}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Ends after the current event."""
@@ -66,7 +87,9 @@ class Informer:
     def _run(self) -> None:
         failures = 0
         version: str | None = None
+        plural = self._collection.resource.plural
         while not self._stopping.is_set():
+            self._pulse.beat()
             began, known = time.monotonic(), version
             try:
                 if version is None:
@@ -77,9 +100,11 @@ class Informer:
             except ApiError as error:
                 if error.status == 410 or error.reason in ("Expired", "Gone"):
                     version = None
-                    if known is not None:
+                    if known is None:
+                        self._page = LARGE_PAGE
+                    else:
                         # A server that was restarted says this of what it no longer remembers.
-                        log.debug("watch of %s: %s; listing again", self._resource.plural, error)
+                        log.debug("watch of %s: %s; listing again", plural, error)
                         failures = 1
                         self._stopping.wait(random.uniform(0.1, 0.5))
                         continue
@@ -87,64 +112,90 @@ class Informer:
                 failures = 0 if time.monotonic() - began > 30 else failures + 1
                 wait = min(MAX_BACKOFF, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.5, 1)
                 level = logging.DEBUG if failures < 2 else logging.WARNING
-                log.log(
-                    level, "watch of %s: %s; again in %.1f s", self._resource.plural, error, wait
-                )
+                log.log(level, "watch of %s: %s; again in %.1f s", plural, error, wait)
                 self._stopping.wait(max(wait, error.retry_after or 0))
             except Exception:
-                log.exception("watch of %s failed; listing again", self._resource.plural)
+                log.exception("watch of %s failed; listing again", plural)
                 version, failures = None, failures + 1
                 self._stopping.wait(min(MAX_BACKOFF, 0.5 * 2 ** min(failures, 10)))
+        self._pulse.end()
 
     def _list(self) -> str:
-        objects: list[Object] = []
-        token: str | None = None
-        while True:
-            page = self._client.list(
-                self._resource,
-                self._namespace,
-                labelSelector=self._selector,
-                limit=PAGE,
-                **{"continue": token},
-            )
-            objects += page["items"]
-            token = page["metadata"].get("continue")
-            if not token:
-                break
-        version: str = page["metadata"]["resourceVersion"]
-        for group in set(self._cache.replace(objects, int(version))):
+        what = self._collection
+        listing = self._client.listing(
+            what.resource, what.namespace, self._page, labelSelector=what.selector
+        )
+        objects = (self._read(piece) for piece in listing)
+        changed = self._cache.replace(objects, lambda: int(listing.version), what.namespace)
+        for group in set(changed):
             self._changed(group)
-        for obj in objects:
-            if self._seen is not None:
-                self._seen(obj)
-        return version
+        if self._seen is not None:
+            for value in self._cache.values():
+                self._tell(value)
+        return listing.version
+
+    def _read(self, piece: Piece) -> Listed:
+        self._pulse.beat()
+        try:
+            return read_object(piece, self._collection.shape)
+        except Unreadable as error:
+            return error.bare()
 
     def _watch(self, version: str) -> str:
-        events = self._client.watch(
-            self._resource,
-            self._namespace,
+        what = self._collection
+        events = self._client.watch_unread(
+            what.resource,
+            what.namespace,
             version,
             timeout=WATCH_SECONDS,
-            labelSelector=self._selector,
+            labelSelector=what.selector,
         )
-        for event in events:
-            obj = event["object"]
-            match event["type"]:
-                case "ERROR":
-                    raise ApiError(
-                        obj.get("code", 0), obj.get("reason", "Error"), obj.get("message", "")
-                    )
-                case "ADDED" | "MODIFIED":
-                    if self._cache.put(obj):
-                        self._changed(self._cache.group_of(obj))
-                        if self._seen is not None:
-                            self._seen(obj)
-                case "DELETED":
-                    if self._cache.remove(obj):
-                        self._changed(self._cache.group_of(obj))
-                        if self._seen is not None:
-                            self._seen(obj)
-            version = obj["metadata"]["resourceVersion"]
-            if self._stopping.is_set():
-                break
+        with contextlib.closing(events):
+            for event in events:
+                self._pulse.beat()
+                version = self._take(event) or version
+                if self._stopping.is_set():
+                    break
         return version
+
+    def _take(self, event: Piece) -> str | None:
+        """Takes note of an event; returns the resource version up to where all is known.
+
+        Raises:
+            ApiError: The watch has failed.
+        """
+        obj: Listed
+        try:
+            kind, obj = read_event(event, self._collection.shape)
+        except Unreadable as error:
+            kind, obj = error.event, error.bare()
+        if kind == "ERROR" and not isinstance(obj, Unreadable):
+            raise _failure(obj)
+        news = False
+        if kind in ("ADDED", "MODIFIED"):
+            news = self._cache.put(obj)
+        elif kind == "DELETED":
+            news = self._cache.remove(obj)
+        if news:
+            self._changed(self._cache.group_of(obj))
+            if not isinstance(obj, Unreadable):
+                self._tell(obj)
+        if isinstance(obj, Unreadable):
+            return str(obj.identity.version) if obj.identity and obj.identity.version else None
+        version = (obj.get("metadata") or {}).get("resourceVersion")
+        return version if isinstance(version, str) and version.isdecimal() else None
+
+    def _tell(self, obj: Object) -> None:
+        """What one object leads to is no matter of the others."""
+        try:
+            if self._seen is not None:
+                self._seen(obj)
+        except Exception:
+            log.exception("%s %s leads to an error", self._collection.resource.plural, key_of(obj))
+
+
+def _failure(status: Object) -> ApiError:
+    code, reason, message = (status.get(k) for k in ("code", "reason", "message"))
+    return ApiError(
+        code if isinstance(code, int) else 0, str(reason or "Error"), str(message or "")[:1000]
+    )

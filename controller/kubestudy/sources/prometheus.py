@@ -14,6 +14,7 @@ from typing import Any
 
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import StudySpec
+from kubestudy.api.trial import MAX_METRICS
 from kubestudy.core.promql import BoundQuery, bind
 from kubestudy.core.reports import Observation
 from kubestudy.sources.json_text import is_name
@@ -25,6 +26,9 @@ PLACES = ("step", "epoch")
 PLACE_OF_METRIC = {f"{METRIC}_{place}": place for place in PLACES}
 LABEL = "metric"
 """The label that names the metric, as the trial calls it."""
+
+MOST_KINDS = 3 * MAX_METRICS
+"""What is remembered beside what the Study asks for: a value and two places of each metric."""
 
 DEFAULT_QUERY = f'{{__name__=~"{"|".join((METRIC, *PLACE_OF_METRIC))}"}}'
 
@@ -68,7 +72,7 @@ class SeriesReader:
         self._objective = spec.objective.metric
         self._read_to: dict[Kind, float] = {}
         self._last: dict[str, Seen] = {}
-        self._labels: dict[Kind, dict[str, str]] = {}
+        self._labels: dict[Kind, int] = {}
 
     @property
     def hint(self) -> str | None:
@@ -85,15 +89,26 @@ class SeriesReader:
         """Reads samples; those that are not newer than what was read before count no more."""
         moments: dict[float, dict[Kind, float]] = defaultdict(dict)
         for one in series:
-            labels = dict(one.get("metric") or {})
-            key = self._key(labels)
-            if key is None or self._is_another(key, labels):
+            key = self._key(one.get("metric") or {})
+            if key is None or not self.takes(one):
                 continue
             for time, value in _samples(one):
                 if time > self._read_to.get(key, -math.inf):
                     self._read_to[key] = time
                     moments[time][key] = value
         return [report for time in sorted(moments) for report in self._at(moments[time])]
+
+    def takes(self, series: Series) -> bool:
+        """Whether a series is read: the only one of what it tells, and not one too many."""
+        labels = series.get("metric") or {}
+        key = self._key(labels)
+        if key is None:
+            return False
+        name = key[1] or key[0]
+        is_ours = name in self.wanted or name in PLACES or name == self._resource
+        if key not in self._labels and len(self._labels) >= MOST_KINDS and not is_ours:
+            return False
+        return not self._is_another(key, labels)
 
     def _key(self, labels: Mapping[str, str]) -> Kind | None:
         """What a series is of; one that does not say so is the first objective."""
@@ -106,12 +121,13 @@ class SeriesReader:
             return name, ""
         return (METRIC, name) if is_name(name) else None
 
-    def _is_another(self, key: Kind, labels: dict[str, str]) -> bool:
+    def _is_another(self, key: Kind, labels: Mapping[str, str]) -> bool:
         """Whether this is a second series of what should be one; then none of them counts."""
-        known = self._labels.setdefault(key, labels)
-        if known != labels and key[0] == METRIC:
+        these = hash(frozenset(labels.items()))
+        known = self._labels.setdefault(key, these)
+        if known != these and key[0] == METRIC:
             self.ambiguous.add(key[1])
-        return known != labels
+        return known != these
 
     def _at(self, values: Mapping[Kind, float]) -> Iterator[Observation]:
         """What was reported by one moment and not before, a report for each place in training."""
@@ -153,9 +169,11 @@ def _finite(number: float | None) -> float | None:
 def _samples(series: Series) -> Iterator[tuple[float, float]]:
     for sample in series.get("values") or ():
         try:
-            yield float(sample[0]), float(sample[1])
-        except (TypeError, ValueError, IndexError):
+            time, value = float(sample[0]), float(sample[1])
+        except (TypeError, ValueError, LookupError, OverflowError):
             continue
+        if math.isfinite(time):
+            yield time, value
 
 
 def _same(before: Seen | None, now: Seen) -> bool:

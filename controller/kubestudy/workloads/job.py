@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from kubestudy.api.base import (
+    ANNOTATION_LOG,
     ANNOTATION_PUSHED,
     API_VERSION,
     GROUP,
@@ -24,7 +25,34 @@ from kubestudy.core.names import job_name, label_value
 from kubestudy.core.pushed import Pushed
 from kubestudy.workloads.pod import Manifest, moment, pod_facts
 from kubestudy.workloads.pod_template import JobSettings, pod_template
+from kubestudy.workloads.projection import METADATA, SCALAR, Fields, project
 from kubestudy.workloads.pushing import token_of
+
+KEPT_OF_JOB: Fields = {
+    "metadata": {
+        **METADATA,
+        "annotations": {
+            LABEL_STUDY: SCALAR,
+            LABEL_TRIAL: SCALAR,
+            LABEL_RUN: SCALAR,
+            ANNOTATION_PUSHED: SCALAR,
+            ANNOTATION_LOG: SCALAR,
+        },
+    },
+    "spec": {"suspend": SCALAR},
+    "status": {
+        "conditions": [
+            {
+                "type": SCALAR,
+                "status": SCALAR,
+                "reason": SCALAR,
+                "message": SCALAR,
+                "lastTransitionTime": SCALAR,
+            }
+        ]
+    },
+}
+"""All that is looked at of a Job that is there; `observe` and its like read nothing else."""
 
 
 def build(
@@ -117,6 +145,33 @@ def run_key(job: Manifest) -> RunKey | None:
     except ValueError:
         return None
     return RunKey(trial, rung, fold, attempt)
+
+
+def kept_of(job: Manifest) -> Manifest:
+    """What is kept of a Job; of what its log has said, that there is something.
+
+    Raises:
+        ValueError: It is no Job as Kubernetes has them.
+    """
+    kept = project(job, KEPT_OF_JOB)
+    annotations = (kept.get("metadata") or {}).get("annotations") or {}
+    if ANNOTATION_LOG in annotations:
+        annotations[ANNOTATION_LOG] = ""
+    return kept
+
+
+def pushed_text(job: Manifest) -> str:
+    """What a run has pushed, as it is kept on its Job; empty where there is nothing."""
+    text: str = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PUSHED) or ""
+    return text
+
+
+def without_pushed(job: Manifest) -> Manifest:
+    """A Job of which it is not kept what its run has pushed."""
+    metadata = job["metadata"]
+    annotations = metadata.get("annotations") or {}
+    rest = {name: text for name, text in annotations.items() if name != ANNOTATION_PUSHED}
+    return {**job, "metadata": {**metadata, "annotations": rest}}
 
 
 def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts | None:

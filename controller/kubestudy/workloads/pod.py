@@ -6,9 +6,56 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from kubestudy.api.base import LABEL_RUN, LABEL_STUDY, LABEL_TRIAL
 from kubestudy.core.facts import RunState
+from kubestudy.workloads.projection import METADATA, SCALAR, Fields
 
 Manifest = dict[str, Any]
+
+_CONTAINER_STATUS: Fields = {
+    "name": SCALAR,
+    "state": {
+        "running": {"startedAt": SCALAR},
+        "waiting": {"reason": SCALAR, "message": SCALAR},
+        "terminated": {
+            "exitCode": SCALAR,
+            "reason": SCALAR,
+            "message": SCALAR,
+            "startedAt": SCALAR,
+            "finishedAt": SCALAR,
+        },
+    },
+}
+KEPT_OF_POD: Fields = {
+    "metadata": {
+        **METADATA,
+        "labels": {LABEL_RUN: SCALAR},
+        "annotations": {LABEL_STUDY: SCALAR, LABEL_TRIAL: SCALAR, LABEL_RUN: SCALAR},
+    },
+    "spec": {
+        "nodeName": SCALAR,
+        "activeDeadlineSeconds": SCALAR,
+        "containers": ({"name": SCALAR, "resources": {"limits": {"memory": SCALAR}}},),
+    },
+    "status": {
+        "phase": SCALAR,
+        "reason": SCALAR,
+        "message": SCALAR,
+        "startTime": SCALAR,
+        "conditions": [
+            {
+                "type": SCALAR,
+                "status": SCALAR,
+                "reason": SCALAR,
+                "message": SCALAR,
+                "lastTransitionTime": SCALAR,
+            }
+        ],
+        "containerStatuses": [_CONTAINER_STATUS],
+        "initContainerStatuses": [_CONTAINER_STATUS],
+    },
+}
+"""All that is looked at of a pod; what is read of it is read of this."""
 
 STUCK_AFTER = timedelta(minutes=5)
 """A container that cannot be started is tried by the kubelet for this long after scheduling."""
