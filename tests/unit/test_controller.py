@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from kubestudy.core.facts import RunState
 from kubestudy.runtime.client import Object
 from kubestudy.runtime.clock import ServerClock
-from kubestudy.runtime.controller import Controller, ControllerSettings
+from kubestudy.runtime.controller import ROOM_EVERY, Controller, ControllerSettings
 from kubestudy.runtime.json_cutter import Piece
+from kubestudy.runtime.studies import Studies
 from tests.unit import build
 from tests.unit.test_workloads_job import job, pod, says
 
@@ -55,3 +58,47 @@ def test_a_pod_that_is_behind_its_job_is_asked_for(seen: list[Object]) -> None:
     assert facts.started is not None, "so its report is waited for"
     assert controller._run(complete, [known], build.at(61)) == facts
     assert client.asked == 1
+
+
+class Server:
+    """An API server that has some Studies and remembers what is applied to them."""
+
+    def __init__(self, *studies: Object) -> None:
+        self.studies = {s["metadata"]["name"]: s for s in studies}
+        self.applied: list[Object] = []
+        self.clock = ServerClock()
+
+    def get(self, _: object, __: str, name: str) -> Object:
+        return json.loads(json.dumps(self.studies[name]))
+
+    def apply_unread(self, _: object, __: object, body: Object, *___: object) -> None:
+        self.applied.append(body)
+
+
+def stored(name: str, version: int) -> Object:
+    text = random.Random(version).randbytes(20_000).hex()
+    containers = [{"name": "t", "image": "i", "args": [text]}]
+    found = build.study_document(trial={"template": {"spec": {"containers": containers}}})
+    found["metadata"] |= {"name": name, "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return found
+
+
+def test_a_study_without_room_says_so_and_is_read_again_when_there_is_some() -> None:
+    first, second = stored("first", 1), stored("second", 2)
+    client: Any = Server(first, second)
+    controller = Controller(client, ControllerSettings())
+    controller.studies = Studies(share=30_000, total=100_000)
+    for study in (first, second):
+        controller.studies.cache.put(client.get(None, "", study["metadata"]["name"]))
+    key = ("team", "second")
+    assert controller.reconcile(key) == ROOM_EVERY
+    assert controller.reconcile(key) == ROOM_EVERY
+    (told,) = client.applied
+    assert (told["metadata"]["name"], told["metadata"]["uid"]) == ("second", "uid-second")
+    assert {(c["type"], c["status"], c["reason"]) for c in told["status"]["conditions"]} == {
+        ("Accepted", "False", "OverShare"),
+        ("Progressing", "False", "OverShare"),
+    }
+    controller.studies.cache.remove(first)
+    assert controller.reconcile(key) == 1
+    assert controller.studies.valid(key) is not None

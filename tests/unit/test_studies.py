@@ -104,6 +104,22 @@ def test_what_is_wrong_with_a_study_is_said_in_few_words(change: dict[str, Any],
     assert studies.valid(("team", "a")) is not None
 
 
+def test_what_is_wrong_with_its_schema_is_said_once() -> None:
+    studies, odd = Studies(), document("a", 1, parameters=[])
+    studies.cache.put(odd)
+    before = studies.get(("team", "a"))
+    assert isinstance(before, InvalidStudy)
+    assert before.message.startswith("spec.parameters: ")
+    assert (before.identity.generation, before.said) == (1, False)
+    said = {"type": "Accepted", "status": "False", "observedGeneration": 1}
+    again = document("a", 2, parameters=[])
+    again["status"] = {"conditions": [said | {"message": before.message}]}
+    studies.cache.put(again)
+    after = studies.get(("team", "a"))
+    assert isinstance(after, InvalidStudy)
+    assert after.said
+
+
 def test_a_study_that_says_already_what_is_wrong_is_known() -> None:
     studies, found = Studies(), Identity("team", "a", "u", 1, 3)
     error = Unreadable(found, "TooDeep", "too deep")

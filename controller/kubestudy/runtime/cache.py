@@ -227,7 +227,9 @@ class Cache(Generic[T]):
         log.error("%s/%s cannot be read: %s: %s", *key, type(error).__name__, str(error)[:500])
         if self._unreadable is not None:
             if not isinstance(error, Unreadable):
-                error = Unreadable(found, "Unreadable", f"{type(error).__name__}: {error}")
+                kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                error = Unreadable(found, "Unreadable", f"{kind}{error}")
+                error.status = obj.get("status") or {}
             group = key
             self._hold(key, found, group, self._unreadable(error))
         elif known is not None and known.uid == found.uid:
@@ -274,4 +276,12 @@ def _identity(obj: Listed) -> Identity | None:
     """Which object it is; None where not even that can be read."""
     if isinstance(obj, Unreadable):
         return obj.identity
-    return Identity(*key_of(obj), uid=obj["metadata"]["uid"], version=version_of(obj))
+    metadata = obj["metadata"]
+    generation = metadata.get("generation")
+    return Identity(
+        *key_of(obj),
+        uid=metadata["uid"],
+        version=version_of(obj),
+        generation=generation if isinstance(generation, int) else 0,
+        deleting=metadata.get("deletionTimestamp") is not None,
+    )

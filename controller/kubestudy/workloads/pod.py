@@ -237,7 +237,10 @@ def _disruption(pod: Manifest) -> Manifest:
 def _why(pod: Manifest, taken: str | None, terminated: Manifest) -> str:
     """Why a pod ended, for a person."""
     if taken == _OUT_OF_TIME:
-        return f"it was not done after {pod['spec']['activeDeadlineSeconds']} s"
+        seconds = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+        return (
+            "it was not done in time" if seconds is None else f"it was not done after {seconds} s"
+        )
     if taken is not None:
         told = (pod.get("status") or {}).get("message") or _disruption(pod).get("message")
         return told or ("its pod was deleted" if taken == "Deleted" else "")
