@@ -55,7 +55,7 @@ test-faults: .venv/ready ## Test faults at length: 500 kills, ten minutes of par
 	KUBESTUDY_THOROUGH=1 $(PYTEST) tests/e2e/test_node_faults.py tests/e2e/test_log_storms.py
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
-	$(PREPARE) programs images
+	$(PREPARE) programs images others
 	$(PYTEST) tests/e2e
 
 check: .venv/ready ## Lint, types, layers, generated files
