@@ -20,6 +20,8 @@ EXIT_REASONS = {
     143: "Interrupted",
 }
 
+SUSPENDED = "Suspended"
+"""The reason of a run that is held back, or was ended, as its Study is suspended."""
 
 _SAYS_NOTHING = ("Error", "Completed", "BackoffLimitExceeded", "StartError")
 """Reasons that leave open why a pod failed; Completed is of a container beside one that failed."""
@@ -37,11 +39,13 @@ class Remedy(Enum):
         FAIL: The trial has failed.
         RETRY: It is run again, as often as ``trial.maxRetries`` allows.
         REPLACE: It is run again and not counted: the cluster or a person took it away.
+        LATER: It is run again and not counted, once its Study is no longer suspended.
     """
 
     FAIL = "fail"
     RETRY = "retry"
     REPLACE = "replace"
+    LATER = "later"
 
 
 REMEDIES = {
@@ -54,6 +58,7 @@ REMEDIES = {
     "NodeLost": Remedy.REPLACE,
     "NodeShutdown": Remedy.REPLACE,
     "NotAdmitted": Remedy.REPLACE,
+    SUSPENDED: Remedy.LATER,
 }
 """By reason; a reason that is not here fails the trial."""
 

@@ -147,7 +147,6 @@ class Cache(Generic[T]):
         if known is not None and known.uid != uid:
             self._dropped(known.uid)
         self._take_out(key)
-        obj["metadata"].pop("managedFields", None)
         group = self._group(obj)
         try:
             value = self._read(obj)
@@ -155,6 +154,7 @@ class Cache(Generic[T]):
             # One odd object must not take the others of its kind with it.
             log.error("%s %s/%s cannot be read: %s", obj.get("kind", "object"), *key, error)
             return group
+        obj["metadata"].pop("managedFields", None)
         self._entries[key] = _Entry(version, uid, group, value)
         self._groups[group][key] = value
         return group

@@ -43,7 +43,7 @@ from kubestudy.runtime.queue import WorkQueue
 from kubestudy.runtime.reports import Reports, Source
 from kubestudy.runtime.series import SeriesCollector
 from kubestudy.runtime.watch import Informer
-from kubestudy.workloads.job import observe, observe_without_job, run_key
+from kubestudy.workloads.job import as_kept, observe, observe_without_job, run_key
 from kubestudy.workloads.pod import pod_ended
 from kubestudy.workloads.pod_template import JobSettings
 
@@ -89,7 +89,7 @@ class Controller:
         self._client, self._settings = client, settings
         self.studies: Cache[Study | InvalidObject] = Cache(_read_study, _own_key)
         self.trials: Cache[Trial] = Cache(Trial.model_validate, _key_of_trial)
-        self.jobs: Cache[Object] = Cache(lambda o: o, _annotated_key)
+        self.jobs: Cache[Object] = Cache(as_kept, _annotated_key)
         self._gone: deque[str] = deque()
         self.pods: Cache[Object] = Cache(
             lambda o: o, _annotated_key, outlives=self._unjudged, dropped=self._gone.append

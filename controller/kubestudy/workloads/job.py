@@ -8,9 +8,12 @@ from typing import Any
 
 from kubestudy.api.base import (
     ANNOTATION_PUSHED,
+    ANNOTATION_SUSPENDED,
     API_VERSION,
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
+    LABEL_QUEUE,
+    LABEL_QUEUE_PRIORITY,
     LABEL_RUN,
     LABEL_STUDY,
     LABEL_TRIAL,
@@ -24,6 +27,8 @@ from kubestudy.core.pushed import Pushed
 from kubestudy.workloads.pod import Manifest, moment, pod_facts
 from kubestudy.workloads.pod_template import JobSettings, pod_template
 from kubestudy.workloads.pushing import token_of
+
+_SUSPEND: Manifest = {"f:spec": {"f:suspend": {}}}
 
 
 def build(
@@ -52,6 +57,8 @@ def build(
         LABEL_TRIAL: trial.metadata.name,
         LABEL_RUN: f"{run.rung}/{run.fold}/{run.attempt}",
     }
+    asked = {**(study.metadata.labels or {}), **(metadata.get("labels") or {})}
+    queue = {k: asked[k] for k in (LABEL_QUEUE, LABEL_QUEUE_PRIORITY) if k in asked}
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
     job: Manifest = {
@@ -60,7 +67,7 @@ def build(
         "metadata": {
             "name": job_name(run),
             "namespace": study.metadata.namespace,
-            "labels": labels,
+            "labels": {**queue, **labels},
             "annotations": annotations,
             "ownerReferences": [
                 {
@@ -88,6 +95,20 @@ def build(
     if token_of(job):
         job["metadata"]["annotations"] |= {ANNOTATION_PUSHED: Pushed.nothing(study.spec).text()}
     return job
+
+
+def suspension(job: Manifest, suspend: bool) -> Manifest:
+    """Makes the merge patch by which a Job is held back for its Study's suspension, or let go on.
+
+    It marks the hold as ours, and is refused where the Job is not as it was seen.
+    """
+    return {
+        "metadata": {
+            "resourceVersion": job["metadata"].get("resourceVersion"),
+            "annotations": {ANNOTATION_SUSPENDED: "true" if suspend else None},
+        },
+        "spec": {"suspend": suspend},
+    }
 
 
 def run_key(job: Manifest) -> RunKey | None:
@@ -120,17 +141,14 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     metadata = job["metadata"]
     created = moment(metadata.get("creationTimestamp"))
     deleting = metadata.get("deletionTimestamp") is not None
-    suspended = bool(job["spec"].get("suspend"))
     since = _suspended_since(job)
-    pod = max(
-        (p for p in pods if since is None or p["metadata"]["creationTimestamp"] >= since),
-        key=_age,
-        default=None,
-    )
-    facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
-    if pod is not None and not suspended:
-        facts |= pod_facts(pod, now)
+    pod = max((p for p in pods if not _of_before(p, since)), key=_age, default=None)
+    facts: dict[str, Any] = {"created": created, "deleting": deleting, **_hold(job)}
     verdict = _job_verdict(job)
+    if verdict is not None:
+        facts |= {"suspended": False, "held_by": None, "reason": None, "message": ""}
+    if pod is not None and (verdict is not None or not job["spec"].get("suspend")):
+        facts |= pod_facts(pod, now)
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
     if verdict is not None and not ended:
         facts |= verdict | {"lingering": pod is not None}
@@ -164,8 +182,58 @@ def _age(pod: Manifest) -> tuple[str, str]:
     return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
 
 
+def as_kept(job: Manifest) -> Manifest:
+    """A Job as it is kept: of its managedFields, which are long, only who holds it back."""
+    owners = [
+        {"manager": owner.get("manager"), "time": owner.get("time"), "fieldsV1": _SUSPEND}
+        for owner in job["metadata"].get("managedFields") or ()
+        if job["spec"].get("suspend")
+        and "f:suspend" in ((owner.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    return {**job, "metadata": {**job["metadata"], "managedFields": owners}}
+
+
+def _hold(job: Manifest) -> dict[str, Any]:
+    """Who holds a Job back, as fields of ``RunFacts``.
+
+    Ours is only what bears our mark. A queue outranks it, as it lets Jobs go by its own measure.
+    """
+    metadata = job["metadata"]
+    marked = ANNOTATION_SUSPENDED in (metadata.get("annotations") or {})
+    queue = (metadata.get("labels") or {}).get(LABEL_QUEUE)
+    if not job["spec"].get("suspend"):
+        return {"theirs": marked or queue is not None}
+    if queue is not None:
+        reason, who = "Queued", f"Kueue, in queue {queue}"
+    elif marked:
+        return {"suspended": True}
+    else:
+        reason, who = "HeldBack", f"{_suspender(job)} set spec.suspend of its Job"
+    return {"theirs": True, "held_by": who, "reason": reason, "message": f"held back by {who}"}
+
+
+def _suspender(job: Manifest) -> str:
+    """Who set spec.suspend, as far as that is known; what a webhook sets is its creator's."""
+    owners = job["metadata"].get("managedFields") or ()
+    last: Manifest = max(owners, key=lambda owner: owner.get("time") or "", default={})
+    manager = last.get("manager")
+    return f"{manager}, which" if manager not in (None, MANAGER) else "somebody else, who"
+
+
+def _of_before(pod: Manifest, since: str | None) -> bool:
+    """Whether a pod was deleted as its Job was suspended.
+
+    That it was made before then is not enough: where a Job is resumed, its controller makes the new
+    pod a moment before it says so, which may be in an earlier second.
+    """
+    metadata = pod["metadata"]
+    if since is None or not metadata.get("deletionTimestamp"):
+        return False
+    return bool(metadata["creationTimestamp"] < since)
+
+
 def _suspended_since(job: Manifest) -> str | None:
-    """When the Job was last suspended or resumed; a pod made before that was deleted for it."""
+    """When the Job was last suspended or resumed."""
     for c in (job.get("status") or {}).get("conditions") or ():
         if c["type"] == "Suspended":
             since: str | None = c.get("lastTransitionTime")
