@@ -60,7 +60,7 @@ test-fuzz: .venv/ready ## Give odd input to all that reads what others wrote, fo
 	PYTHONPATH=controller:trial_image $(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES)
 
 test-e2e: .venv/ready data/NOTICE.txt ## Test images, controller and real training on a whole cluster
-	$(PREPARE) programs images
+	$(PREPARE) programs images others
 	$(PYTEST) tests/e2e
 
 check: .venv/ready ## Lint, types, layers, generated files

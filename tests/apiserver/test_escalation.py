@@ -318,6 +318,12 @@ def the_controllers_token(place: Namespace, mallory: Namespace) -> None:
     mallory.kubectl(*words)
 
 
+def a_hold_of_the_controllers(place: Namespace, mallory: Namespace) -> None:
+    (made,) = place.jobs("victim")
+    words = ("annotate", "job", made["metadata"]["name"])
+    mallory.kubectl(*words, "kubestudy.dev/suspended=true")
+
+
 TEMPLATE_DEEDS: list[Callable[[Namespace, Namespace], None]] = [
     a_job_whose_pods_claim_to_be_runs,
     a_job_whose_pods_bear_one_label,
@@ -327,6 +333,7 @@ TEMPLATE_DEEDS: list[Callable[[Namespace, Namespace], None]] = [
     workload("ReplicationController"),
     a_template_that_is_changed_to_claim_it,
 ]
+
 
 DEEDS: list[Callable[[Namespace, Namespace], None]] = [
     a_trial_by_hand,
@@ -339,6 +346,7 @@ DEEDS: list[Callable[[Namespace, Namespace], None]] = [
     a_pod_that_claims_to_be_a_run,
     another_run_by_annotation,
     another_report_by_annotation,
+    a_hold_of_the_controllers,
     a_run_without_its_label,
     a_run_without_its_owner,
     a_study_in_another_namespace,
@@ -467,3 +475,38 @@ def test_what_the_cluster_itself_does_goes_on(place: Namespace, mallory: Namespa
         what="garbage collection removed what belonged to it",
         timeout=40,
     )
+
+
+def test_a_queue_may_hold_a_job_back_and_place_its_pods_but_not_say_that_it_was_us(
+    control_plane: ControlPlane, place: Namespace
+) -> None:
+    account = "system:serviceaccount:kueue-system:kueue-controller-manager"
+    verbs, jobs = "get,list,watch,update,patch,delete", "jobs.batch,jobs.batch/status"
+    place.kubectl("create", "role", "kueue", f"--verb={verbs}", f"--resource={jobs}")
+    place.kubectl("create", "rolebinding", "kueue", "--role=kueue", f"--user={account}")
+    kueue = Namespace(control_plane.kubeconfig_for(account), place.name)
+    place.apply(study("queued", ONE))
+    (made,) = until(lambda: place.jobs("queued"), what="it has a Job")
+    name = made["metadata"]["name"]
+
+    def patch(change: Object, *options: str) -> None:
+        words = ("patch", "job", name, "--type=merge", f"--patch={json.dumps(change)}")
+        kueue.kubectl(*words, *options)
+
+    patch({"spec": {"suspend": True}})
+    until(lambda: place.pods("queued"), lambda pods: not pods, what="its pod is gone")
+    label, node = {"kueue.x-k8s.io/podset": "main"}, {"kubernetes.io/hostname": "node1"}
+    template = {"metadata": {"labels": label}, "spec": {"nodeSelector": node}}
+    # As Kueue does: what has never started may be placed, in the write that lets it go.
+    patch({"status": {"startTime": None}}, "--subresource=status")
+    patch({"metadata": {"labels": label}, "spec": {"suspend": False, "template": template}})
+    (pod,) = until(lambda: place.pods("queued"), what="it has a pod again")
+    assert pod["spec"]["nodeSelector"] == node
+    assert label.items() <= pod["metadata"]["labels"].items()
+    for forbidden in (
+        {"annotations": {"kubestudy.dev/suspended": "true"}},
+        {"labels": {"kubestudy.dev/study": "victim"}},
+        {"ownerReferences": None},
+    ):
+        with pytest.raises(Refused, match="set by the kubestudy controller alone"):
+            patch({"metadata": forbidden})

@@ -30,6 +30,14 @@ def programs() -> None:
             tool()
 
 
+def others() -> None:
+    """The controllers of others that share a cluster with ours."""
+    if reason := binaries.tools_unavailable():
+        say(f"Kueue is not built: {reason}")
+    else:
+        binaries.kueue()
+
+
 def container_images() -> None:
     """The images that run on a cluster of our own."""
     if existing() is not None:
@@ -42,7 +50,7 @@ def container_images() -> None:
     image_store.build(images.trial_with_data())
 
 
-PARTS = {"programs": programs, "images": container_images}
+PARTS = {"programs": programs, "images": container_images, "others": others}
 
 
 def main() -> int:

@@ -30,15 +30,14 @@ KUBE_SCORE_VERSION = "1.20.0"
 Programs = Mapping[str, Path]
 
 _SOURCES = Path(__file__).parent / "multicall"
+_KUEUE = Path(__file__).parent / "kueue"
+_KUEUE_PACKAGE = "sigs.k8s.io/kueue/cmd/kueue"
 _LINKED = (*CONTROL_PLANE, *CONTROLLERS, *NODE, "kubectl")
 
 
 def kubernetes_version() -> str:
     """The version that a build gives, such as `1.34.4`."""
-    found = re.search(r"k8s\.io/kubernetes v([0-9.]+)", (_SOURCES / "go.mod").read_text())
-    if found is None:
-        raise ClusterError(f"{_SOURCES / 'go.mod'} does not require k8s.io/kubernetes")
-    return found[1]
+    return _required("k8s.io/kubernetes", _SOURCES)
 
 
 def provide(names: Sequence[str]) -> Programs:
@@ -107,6 +106,38 @@ def build() -> Path:
             )
             for name in _LINKED:
                 (partial / name).symlink_to("multicall")
+    return folder
+
+
+def kueue() -> Path:
+    """Builds Kueue, unless that was done before.
+
+    Returns:
+        A folder with the program `kueue`, and in `config` the manifests of the same version.
+    """
+    version = _required("sigs.k8s.io/kueue", _KUEUE)
+    folder = cache_dir() / "binaries" / f"kueue-{version}-{_digest(_KUEUE)}"
+    if folder.exists():
+        return folder
+    if shutil.which("go") is None:
+        raise ClusterError("Kueue is not built, and there is no Go to build it")
+    with locked(cache_dir() / "build.lock"):
+        if not folder.exists():
+            with step(f"built Kueue {version}"), _unfinished(folder) as partial:
+                env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"}
+                output = ["-trimpath", "-ldflags=-s -w", "-o", partial / "kueue"]
+                run(
+                    ["go", "build", *output, _KUEUE_PACKAGE],
+                    what="building Kueue",
+                    log=cache_dir() / "build-kueue.log",
+                    env=env,
+                    cwd=_KUEUE,
+                )
+                where = ["go", "list", "-m", "-f={{.Dir}}", "sigs.k8s.io/kueue"]
+                module = run(where, what="finding Kueue's module", env=env, cwd=_KUEUE).strip()
+                shutil.copytree(Path(module) / "config/components", partial / "config")
+                for copied in partial.rglob("*"):
+                    copied.chmod(0o755)  # the module cache is read-only, this one is cleared
     return folder
 
 
@@ -180,10 +211,25 @@ class _unfinished:
 
 
 def _built() -> Path:
+    name = f"kubernetes-{kubernetes_version()}-{_digest(_SOURCES)}"
+    return cache_dir() / "binaries" / name
+
+
+def _digest(sources: Path) -> str:
+    """Names what a build is made from."""
     digest = hashlib.sha256(f"{platform.system()}/{platform.machine()}".encode())
     for name in ("main.go", "go.mod", "go.sum"):
-        digest.update((_SOURCES / name).read_bytes())
-    return cache_dir() / "binaries" / f"kubernetes-{kubernetes_version()}-{digest.hexdigest()[:12]}"
+        if (sources / name).exists():
+            digest.update((sources / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _required(module: str, sources: Path) -> str:
+    """The version of a module that a go.mod requires."""
+    found = re.search(rf"{re.escape(module)} v([0-9.]+)", (sources / "go.mod").read_text())
+    if found is None:
+        raise ClusterError(f"{sources / 'go.mod'} does not require {module}")
+    return found[1]
 
 
 def _link_flags(version: str) -> str:

@@ -335,7 +335,7 @@ class ControlPlane:
 
     def _choose_ports(self) -> dict[str, int]:
         names = ("apiserver", "etcd", "etcd-peer", "controller-manager", "scheduler")
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         if self._port is not None:
             ports["apiserver"] = self._port
         (self.state / "ports.json").write_text(json.dumps(ports))
@@ -353,7 +353,8 @@ def _etcd_flag(port: int) -> str:
     return f"--etcd-servers=http://127.0.0.1:{port}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

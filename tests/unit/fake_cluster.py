@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from kubestudy.api.base import ANNOTATION_SUSPENDED, LABEL_QUEUE
 from kubestudy.api.meta import condition, is_true, rfc3339
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
@@ -41,6 +42,10 @@ Object = dict[str, Any]
 
 class Crash(Exception):
     """The controller dies."""
+
+
+class Stale(Exception):
+    """A write is refused: the object is not as the controller saw it."""
 
 
 class BrokenPromise(AssertionError):
@@ -93,6 +98,20 @@ def job_ended(job: Object) -> bool:
     return any(c["type"] in ("Complete", "Failed") for c in conditions)
 
 
+def is_suspended(job: Object) -> bool:
+    return bool(job["spec"].get("suspend"))
+
+
+def is_marked(job: Object) -> bool:
+    return ANNOTATION_SUSPENDED in job["metadata"]["annotations"]
+
+
+def is_ours(job: Object) -> bool:
+    """Whether we hold a Job back."""
+    queued = LABEL_QUEUE in job["metadata"]["labels"]
+    return is_suspended(job) and is_marked(job) and not queued
+
+
 @dataclass
 class FakeCluster:
     """The world and, through lagging caches, what the controller sees of it."""
@@ -107,6 +126,8 @@ class FakeCluster:
     writes: Counter[str] = field(default_factory=Counter)
     conflicts: int = 0
     hands_off: bool = True
+    quota: int | None = None
+    """How many Jobs Kueue lets run at once; None where there is no Kueue."""
 
     _serial: int = 0
     _lagging: set[str] = field(default_factory=set)
@@ -115,6 +136,8 @@ class FakeCluster:
     _suggested: dict[int, dict[str, Any]] = field(default_factory=dict)
     _finished: dict[str, Any] = field(default_factory=dict)
     _epochs: dict[str, int] = field(default_factory=dict)
+    _admitted: set[str] = field(default_factory=set)
+    _held: Counter[Any] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -171,6 +194,8 @@ class FakeCluster:
             self._apply(plan, crash_after)
         except Crash:
             self.restart()
+        except Stale:
+            pass  # it is decided again, once the news is here
         return plan
 
     def _apply(self, plan: Plan, crash_after: int | None) -> None:
@@ -199,9 +224,7 @@ class FakeCluster:
                     self.jobs[name]["metadata"]["deletionTimestamp"] = rfc3339(self.now)
             case SuspendRun(_, name, suspend):
                 if name in self.jobs:
-                    self._promise_slots(self.jobs[name] if not suspend else None)
-                    self.jobs[name]["spec"]["suspend"] = suspend
-                    self._through("jobs", name)
+                    self._suspend(name, suspend)
             case WriteTrialStatus(name, status):
                 self._write_trial_status(name, status)
             case _:
@@ -255,8 +278,35 @@ class FakeCluster:
             self._promise_checkpoints(run)
             job["metadata"] |= {"uid": self._uid("job"), "creationTimestamp": rfc3339(self.now)}
             job["status"] = {}
+            if self.quota is not None:  # Kueue's webhook
+                job["metadata"]["labels"].setdefault(LABEL_QUEUE, "default")
+                job["spec"]["suspend"] = True
             self.jobs[name] = job
         self._through("jobs", name)
+
+    def _suspend(self, name: str, suspend: bool) -> None:
+        job, seen = self.jobs[name], self._cache["jobs"][name]
+        if job != seen:
+            raise Stale
+        self._promise_hold(job, suspend)
+        self._promise_slots(job if not suspend else None)
+        patch = jobs_of.suspension(seen, suspend)
+        annotations = job["metadata"]["annotations"] | patch["metadata"]["annotations"]
+        job["metadata"]["annotations"] = {k: v for k, v in annotations.items() if v is not None}
+        job["spec"] |= patch["spec"]
+        self._through("jobs", name)
+
+    def _promise_hold(self, job: Object, suspend: bool) -> None:
+        """Only our own hold is taken back, and none is laid over another's."""
+        name, ours = job["metadata"]["name"], is_ours(job)
+        if not (ours if not suspend else not (is_suspended(job) or is_marked(job))):
+            raise BrokenPromise(f"suspend={suspend} is written to {name}, which others hold")
+        if LABEL_QUEUE in job["metadata"]["labels"]:
+            raise BrokenPromise(f"suspend={suspend} is written to {name}, which is in a queue")
+        deed = (job["metadata"]["uid"], self.study.metadata.generation, suspend)
+        self._held[deed] += 1
+        if self._held[deed] > 1:
+            raise BrokenPromise(f"suspend={suspend} is written to {name} again")
 
     def _promise_folds(self, starting: Object, trial: Trial) -> None:
         folds = variables(starting["spec"]["template"]).get("KUBESTUDY_FOLD")
@@ -271,10 +321,16 @@ class FakeCluster:
         if told and told.reason == "Stopping" and self.hands_off and not self._continued():
             raise BrokenPromise(f"a run starts in a Study that is stopping: {told.message}")
         allowed = self._cache["study"].spec.budget.parallelism
-        active = sum(self.is_active(j) and j is not starting for j in self.jobs.values())
+        others = [self._as_seen(j) for j in self.jobs.values() if j is not starting]
+        active = sum(map(self.is_active, others))
         active += len(self._left_at_work())
         if active >= allowed:
             raise BrokenPromise(f"{active + 1} runs with parallelism {allowed}")
+
+    def _as_seen(self, job: Object) -> Object:
+        """A Job as it is, except that who holds it back is as the controller has seen it."""
+        seen = self._cache["jobs"].get(job["metadata"]["name"], job)
+        return job | {"metadata": seen["metadata"], "spec": seen["spec"]}
 
     def _promise_checkpoints(self, run: Any) -> None:
         """Nothing else writes to the checkpoints of a run that is started."""
@@ -332,8 +388,8 @@ class FakeCluster:
     # What the world does.
 
     def is_active(self, job: Object) -> bool:
-        """Whether a Job has, or will have, a pod at work."""
-        if job_ended(job) or job["spec"].get("suspend"):
+        """Whether a Job has, or may have at any moment, a pod at work."""
+        if job_ended(job) or is_ours(job):
             return False
         return not any(is_over(p) or self.is_lost(p) for p in self.pods_of(job))
 
@@ -361,6 +417,7 @@ class FakeCluster:
                     self.end_pod(pod, 143, deleted=True)
                 else:
                     del self.pods[name]
+        self._kueue()
         uids = {t.metadata.uid for t in self.trials.values()}
         for name, job in list(self.jobs.items()):
             if job["metadata"]["ownerReferences"][0]["uid"] not in uids:
@@ -375,17 +432,37 @@ class FakeCluster:
                 self._control(job, pods)
         self.check()
 
-    def _control(self, job: Object, pods: list[Object]) -> None:
-        if job["spec"].get("suspend"):
-            for pod in pods:
-                del self.pods[pod["metadata"]["name"]]
+    def _kueue(self) -> None:
+        """Kueue admits what its quota has room for, and insists on what it has admitted."""
+        queued = [j for j in self.jobs.values() if LABEL_QUEUE in j["metadata"]["labels"]]
+        if self.quota is None:
             return
+        waiting = [
+            j for j in queued if not (job_ended(j) or j["metadata"].get("deletionTimestamp"))
+        ]
+        self._admitted &= {j["metadata"]["uid"] for j in waiting}
+        for job in waiting:
+            uid = job["metadata"]["uid"]
+            if len(self._admitted) < self.quota:
+                self._admitted.add(uid)
+            job["spec"]["suspend"] = uid not in self._admitted
+
+    def evict(self, name: str) -> None:
+        """Kueue takes back what it has given to a Job."""
+        self._admitted.discard(self.jobs[name]["metadata"]["uid"])
+        self.jobs[name]["spec"]["suspend"] = True
+
+    def _control(self, job: Object, pods: list[Object]) -> None:
         phases = [p["status"]["phase"] for p in pods]
         if "Succeeded" in phases:
             self._end(job, "Complete", None)
         elif "Failed" in phases:
             taken = any(is_disrupted(p) for p in pods)
             self._end(job, "Failed", "PodFailurePolicy" if taken else "BackoffLimitExceeded")
+        elif is_suspended(job):
+            for pod in pods:
+                del self.pods[pod["metadata"]["name"]]
+            return
         elif not phases:
             self._make_pod(job)
         for pod in pods:
@@ -536,6 +613,16 @@ class FakeCluster:
         for pod in self.pods_of(self.jobs.pop(name)):
             pod["metadata"]["deletionTimestamp"] = rfc3339(self.now)
 
+    def hold(self, name: str, suspend: bool) -> None:
+        """Somebody writes spec.suspend of a Job by hand."""
+        self.jobs[name]["spec"]["suspend"] = suspend
+
+    def let_go(self) -> None:
+        """Whoever held Jobs by hand lets them go."""
+        for name, job in self.jobs.items():
+            if is_suspended(job) and not is_ours(job):
+                self.hold(name, suspend=False)
+
     def delete_trial(self, name: str) -> None:
         self.hands_off = False
         self._finished.pop(self.trials[name].metadata.uid, None)
@@ -577,6 +664,15 @@ class FakeCluster:
         ends = [is_true(status.conditions, t) for t in ("Complete", "Failed")] if status else []
         if all(ends) and ends:
             raise BrokenPromise("the Study is both Complete and Failed")
+
+    def check_words(self) -> None:
+        """Raises where a Trial says what is not so, though nothing is left to do."""
+        for trial in self.trials.values():
+            told = condition(trial.status and trial.status.conditions, "Pending")
+            if trial.finished or told is None or told.status != "True":
+                continue
+            if told.reason == "Suspended" and not self.study.spec.suspend:
+                raise BrokenPromise(f"{trial.metadata.name} says that the Study is suspended")
 
     def _continued(self) -> bool:
         """Whether the spec was changed after the end was told, so that it may go on."""

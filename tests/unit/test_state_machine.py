@@ -37,6 +37,10 @@ STOPPING = [
 ]
 
 
+DOOMED = st.sampled_from([0, 0, 5, 100])
+QUOTAS = st.sampled_from([None, None, 1, 2])
+
+
 @st.composite
 def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
     """Specs of Studies that can be run; wide ones with folds and an algorithm that learns."""
@@ -109,10 +113,10 @@ def specs(draw: st.DrawFn, wide: bool = False) -> dict[str, Any]:
 class World(RuleBasedStateMachine):
     """A cluster where things happen, and one Study."""
 
-    @initialize(spec=specs(), doomed=st.sampled_from([0, 0, 5, 100]))
-    def apply_a_study(self, spec: dict[str, Any], doomed: int) -> None:
+    @initialize(spec=specs(), doomed=DOOMED, quota=QUOTAS)
+    def apply_a_study(self, spec: dict[str, Any], doomed: int, quota: int | None) -> None:
         self.doomed = doomed
-        self.world = FakeCluster(study(**spec))
+        self.world = FakeCluster(study(**spec), quota=quota)
 
     # The controller.
 
@@ -153,6 +157,7 @@ class World(RuleBasedStateMachine):
         for _ in range(4):
             plan = self.world.reconcile()
             if not plan.actions and plan.status is None:
+                self.world.check_words()
                 return
         raise BrokenPromise(f"the controller never rests: {plan}")
 
@@ -213,6 +218,18 @@ class World(RuleBasedStateMachine):
         if pod and not pod["metadata"].get("deletionTimestamp"):
             pod["metadata"]["deletionTimestamp"] = rfc3339(self.world.now)
 
+    # Somebody else who holds Jobs back: Kueue by its quota (see FakeCluster.tick), or a person.
+
+    @rule(data=st.data())
+    def a_workload_is_evicted(self, data: st.DataObject) -> None:
+        if self.world.quota is not None and (job := self._a_job(data)):
+            self.world.evict(job)
+
+    @rule(data=st.data(), suspend=st.booleans())
+    def a_job_is_held_or_let_go_by_hand(self, data: st.DataObject, suspend: bool) -> None:
+        if job := self._a_job(data):
+            self.world.hold(job, suspend)
+
     # People.
 
     @rule(data=st.data())
@@ -254,6 +271,10 @@ class World(RuleBasedStateMachine):
         names = [n for n, p in self.world.pods.items() if not (at_work and is_over(p))]
         return self.world.pods[data.draw(st.sampled_from(sorted(names)))] if names else None
 
+    def _a_job(self, data: st.DataObject) -> str | None:
+        names = [n for n, j in self.world.jobs.items() if not job_ended(j)]
+        return data.draw(st.sampled_from(sorted(names))) if names else None
+
     @invariant()
     def no_promise_is_broken(self) -> None:
         if hasattr(self, "world"):
@@ -264,6 +285,7 @@ class World(RuleBasedStateMachine):
             return
         if self.world.study.spec.suspend:
             self.world.edit(lambda spec: spec.update(suspend=False))
+        self.world.let_go()
         self.world.drive(doomed=self.doomed)
         assert_converged(self.world)
 
@@ -322,7 +344,7 @@ def assert_converged(world: FakeCluster) -> None:
         top = (max if spec.objective.direction == "Maximize" else min)(values.values())
         assert status.best is not None
         assert values[status.best.trial] == top
-        first = min(t.spec.index for t in trials if t.value("accuracy") == top)
+        first = min(world.trials[name].spec.index for name, v in values.items() if v == top)
         assert status.best.trial == f"demo-{first}"
         assert status.best.parameters == world.trials[status.best.trial].spec.parameters
     else:
@@ -381,10 +403,10 @@ def assert_confirmed(world: FakeCluster) -> None:
 class WideWorld(World):
     """The same with folds, and an algorithm that learns from results."""
 
-    @initialize(spec=specs(wide=True), doomed=st.sampled_from([0, 0, 5, 100]))
-    def apply_a_study(self, spec: dict[str, Any], doomed: int) -> None:
+    @initialize(spec=specs(wide=True), doomed=DOOMED, quota=QUOTAS)
+    def apply_a_study(self, spec: dict[str, Any], doomed: int, quota: int | None) -> None:
         self.doomed = doomed
-        self.world = FakeCluster(study(**spec))
+        self.world = FakeCluster(study(**spec), quota=quota)
 
 
 def effort(examples: int) -> settings:

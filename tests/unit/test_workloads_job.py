@@ -567,6 +567,13 @@ SEEN = {
         None,
         None,
     ),
+    "resumed, and said so a second after the new pod was made": (
+        job(says("Suspended", "JobResumed", "False", when=51)),
+        [pod("Failed", deleted=True), pod("Running", {"running": {}}, made=50, name="b")],
+        R,
+        None,
+        None,
+    ),
     "resumed, the new pod runs": (
         job(says("Suspended", "JobResumed", "False", when=50)),
         [pod("Failed", deleted=True), pod("Running", {"running": {}}, made=50, name="b")],
@@ -811,6 +818,7 @@ def test_times_and_places_are_seen() -> None:
 
 def test_a_suspended_job_has_no_pod_and_holds_no_slot() -> None:
     held = job()
+    held["metadata"]["annotations"]["kubestudy.dev/suspended"] = "true"
     held["spec"]["suspend"] = True
     facts = observe(held, [pod("Running", {"running": {}})], NOW)
     assert facts is not None

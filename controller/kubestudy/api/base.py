@@ -18,11 +18,17 @@ LABEL_TRIAL = f"{GROUP}/trial"
 LABEL_RUN = f"{GROUP}/run"
 ANNOTATION_PUSHED = f"{GROUP}/pushed"
 ANNOTATION_LOG = f"{GROUP}/log"
+ANNOTATION_SUSPENDED = f"{GROUP}/suspended"
+"""On a Job that we hold back for its Study's suspension: whose hold it is."""
 ANNOTATION_PUSH_TOKEN = f"{GROUP}/push-token"
 ANNOTATION_PUSH_CA = f"{GROUP}/push-ca"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 MANAGER = "kubestudy"
+
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+"""Kueue's: the queue that a Job waits in; Kueue then says when it runs."""
+LABEL_QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def carried(before: Run, after: Run, gpus: int) -> Run:
     """
     if before.outcome not in (RUNNING, PENDING):
         return after
-    if after.reason == before.reason == "Suspended":
+    if before.outcome == after.outcome == PENDING and before.reason == after.reason:
         paid = {"gpu_seconds": before.gpu_seconds, "completion_time": before.completion_time}
         return after.model_copy(update=paid)
     used = before.gpu_seconds

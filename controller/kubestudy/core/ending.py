@@ -130,7 +130,7 @@ def next_deadline(
     waits = []
     if budget.timeout:
         waits.append((started + parse_duration(budget.timeout) - now).total_seconds())
-    holding = gpus * sum(len(t.at_work) for t in trials)
+    holding = gpus * sum(facts.started is not None for t in trials for facts in t.at_work)
     if budget.max_gpu_hours is not None and holding:
         left = budget.max_gpu_hours * 3600 - gpu_seconds(trials, gpus, now)
         waits.append(left / holding)

@@ -39,7 +39,10 @@ class RunFacts:
         message: The same for a person.
         exit_code: Of its container, once it has ended.
         tail: The last lines that it printed, as far as they are known, once it has ended.
-        suspended: Whether it is held back; it then has no pod.
+        suspended: Whether we hold it back, as its Study is suspended; it then has no pod.
+        held_by: Who else holds it back, for a person; it then has no pod. None if nobody does.
+        theirs: Whether others say when it runs, so that we never suspend or resume it: it is in a
+            queue, or somebody else has held it back or let it go.
         deleting: Whether it is on its way out.
         pod: Name of its newest pod.
         pod_uid: UID of that pod; what is reported is bound to it.
@@ -61,6 +64,8 @@ class RunFacts:
     exit_code: int | None = None
     tail: str = ""
     suspended: bool = False
+    held_by: str | None = None
+    theirs: bool = False
     deleting: bool = False
     pod: str | None = None
     pod_uid: str | None = None
@@ -76,6 +81,11 @@ class RunFacts:
     def ended_by_itself(self) -> bool:
         """Whether the run came to an end, good or bad."""
         return self.state in (RunState.SUCCEEDED, RunState.FAILED)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held back, by us or by others."""
+        return self.suspended or self.held_by is not None
 
     @property
     def active(self) -> bool:

@@ -42,6 +42,9 @@ CONTRACT_REASONS = frozenset(
 )
 """What a trial may say of itself; a reason of the cluster's, such as Preempted, it may not."""
 
+SUSPENDED = "Suspended"
+"""The reason of a run that is held back, or was ended, as its Study is suspended."""
+
 _SAYS_NOTHING = ("Error", "Completed", "BackoffLimitExceeded", "StartError")
 """Reasons that leave open why a pod failed; Completed is of a container beside one that failed."""
 
@@ -58,11 +61,13 @@ class Remedy(Enum):
         FAIL: The trial has failed.
         RETRY: It is run again, as often as ``trial.maxRetries`` allows.
         REPLACE: It is run again and not counted: the cluster or a person took it away.
+        LATER: It is run again and not counted, once its Study is no longer suspended.
     """
 
     FAIL = "fail"
     RETRY = "retry"
     REPLACE = "replace"
+    LATER = "later"
 
 
 REMEDIES = {
@@ -75,6 +80,7 @@ REMEDIES = {
     "NodeLost": Remedy.REPLACE,
     "NodeShutdown": Remedy.REPLACE,
     "NotAdmitted": Remedy.REPLACE,
+    SUSPENDED: Remedy.LATER,
 }
 """By reason; a reason that is not here fails the trial."""
 

@@ -72,7 +72,7 @@ class StopRun:
 
 @dataclass(frozen=True)
 class SuspendRun:
-    """Holds a run back (its pod is stopped), or lets it go on."""
+    """Holds a run back for its Study's suspension (its pod is stopped), or lets it go on."""
 
     run: RunKey
     job: str

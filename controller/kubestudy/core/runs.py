@@ -23,7 +23,7 @@ from kubestudy.api.trial import (
 )
 from kubestudy.core.accounts import carried
 from kubestudy.core.facts import RunFacts, RunKey, RunState
-from kubestudy.core.failures import Remedy, Verdict, bad, judge
+from kubestudy.core.failures import SUSPENDED, Remedy, Verdict, bad, judge
 from kubestudy.core.names import job_name
 from kubestudy.core.reports import MetricTrack, RunReport
 from kubestudy.core.retries import not_before
@@ -160,7 +160,11 @@ def follow_run(
         _close(progress, facts, Verdict("Completed"), last, gpus, now)  # nothing is left to train
         return progress
     if not facts.ended_by_itself:
-        _keep_up(progress, facts, last, gpus, now, at_once=bool(reached))
+        if spec.suspend and facts.theirs:
+            ended = _last_fold_done(bad(SUSPENDED, ""), stored, progress.report, spec)
+            _close(progress, facts, ended, last, gpus, now)
+        else:
+            _keep_up(progress, facts, last, gpus, now, at_once=bool(reached))
         _keep_rungs(progress, reached)
         _keep_folds(progress, spec)
         return progress
@@ -214,7 +218,7 @@ def _keep_folds(progress: RunProgress, spec: StudySpec) -> None:
 
 def lacks_pod(facts: RunFacts, now: datetime) -> bool:
     """Whether a run should have a pod by now, and has none."""
-    wanted = facts.state == RunState.PENDING and not facts.suspended and not facts.deleting
+    wanted = facts.state == RunState.PENDING and not facts.held and not facts.deleting
     since = facts.created or now
     return wanted and facts.pod is None and now >= since + WAITING_IS_NEWS
 
@@ -248,7 +252,7 @@ def _keep_up(
     """Follows a run that has not ended; what lasts but a moment is left out."""
     if facts.suspended:
         _write_down(
-            progress, recorded(replace(facts, ended=now), PENDING, "Suspended", gpus), last, gpus
+            progress, recorded(replace(facts, ended=now), PENDING, SUSPENDED, gpus), last, gpus
         )
         return
     running = facts.state == RunState.RUNNING
@@ -259,6 +263,8 @@ def _keep_up(
     elif running:
         _write_down(progress, recorded(facts, RUNNING, None, gpus), last, gpus)
     else:
+        if facts.held and last is not None and last.outcome == RUNNING:
+            facts = replace(facts, ended=now)  # so is the pod that it had
         _write_down(progress, recorded(facts, PENDING, facts.reason, gpus), last, gpus)
 
 
@@ -278,7 +284,7 @@ def _close(
     gpus: int,
     now: datetime,
 ) -> None:
-    outcome = SUCCEEDED if verdict.remedy is None else FAILED
+    outcome = {None: SUCCEEDED, Remedy.LATER: STOPPED}.get(verdict.remedy, FAILED)
     ended = replace(facts, ended=facts.ended or now)
     _write_down(progress, recorded(ended, outcome, verdict.reason, gpus), last, gpus)
     progress.verdict = verdict

@@ -46,7 +46,15 @@ def fill_slots(
     unfinished = [t for t in trials if not t.finished]
     # A run of a trial that is finished or gone holds its slot until its pod has ended.
     free = study.spec.budget.parallelism - sum(facts.active for facts in snapshot.runs)
-    waiting = [run for t in unfinished for run in t.waiting]
+    # What was ended with its Study's suspension is run again once nothing of it is at work.
+    unended = (f.key for f in snapshot.runs if f.active and not f.ended_by_itself)
+    at_work = {(key.trial, key.fold) for key in unended}
+    waiting = [
+        run
+        for t in unfinished
+        for run in t.waiting
+        if run.facts is not None or (run.key.trial, run.key.fold) not in at_work
+    ]
     for run in waiting[: max(0, free)]:
         if run.facts is None:
             plan.actions.append(StartRun(run.key))
@@ -61,8 +69,8 @@ def fill_slots(
     if again and free > 0:
         _confirm(plan, trials, snapshot, again, free)
     # A trial is gone on with once nothing writes to its checkpoints any more.
-    at_work = {facts.key.trial for facts in snapshot.runs if facts.active}
-    rested = [t for t in promoted if t.trial.metadata.name not in at_work]
+    busy = {facts.key.trial for facts in snapshot.runs if facts.active}
+    rested = [t for t in promoted if t.trial.metadata.name not in busy]
     runs = [run for t in rested for run in t.runs]
     plan.actions += [StartRun(run.key) for run in runs[: max(0, free)]]
 

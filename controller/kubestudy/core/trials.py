@@ -29,6 +29,7 @@ from kubestudy.core.accounts import carried
 from kubestudy.core.conditions import said
 from kubestudy.core.courses import course
 from kubestudy.core.facts import RunFacts, RunKey
+from kubestudy.core.failures import SUSPENDED, Remedy
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
 from kubestudy.core.ranking import is_feasible
@@ -260,6 +261,9 @@ def _settle(progress: Progress, spec: StudySpec, levels: Sequence[int], now: dat
         verdict = run.verdict
         if verdict is None or verdict.remedy is None:
             continue
+        if verdict.remedy is Remedy.LATER:
+            run.next_attempt()
+            continue
         of_fold = [r for r in progress.status.runs or () if r.fold == run.key.fold]
         if runs_again(verdict, of_fold[:-1], spec.trial.max_retries):
             cut_off = verdict.message or "the run was cut off"
@@ -281,18 +285,32 @@ def _settle(progress: Progress, spec: StudySpec, levels: Sequence[int], now: dat
         return
     open_ = [r for r in progress.runs if r.record and not r.succeeded and r.verdict is None]
     outcomes = [(r.record.outcome, r.record.reason) for r in open_ if r.record]
+    held = [r.facts for r in open_ if r.facts is not None and r.facts.held_by]
+    suspended = _suspended(progress)
     done = len(progress.status.folds)
     folds = f"{done} of {spec.folds} folds done" if spec.folds > 1 else ""
     if (RUNNING, None) in outcomes:
         _become(progress, RUNNING, "Running", folds, now)
-    elif (PENDING, "Suspended") in outcomes:
+    elif suspended and spec.suspend:
         message = "held back while the Study is suspended"
-        _become(progress, PENDING, "Suspended", message, now)
+        _become(progress, PENDING, SUSPENDED, message, now)
+    elif held:
+        _become(progress, PENDING, held[0].reason or "HeldBack", held[0].message, now)
     elif any(run.succeeded for run in progress.runs):
         _become(progress, RUNNING, "Running", folds, now)
+    elif suspended:
+        message = "the Study is resumed; it goes on in the next free slot"
+        _become(progress, PENDING, "Resuming", message, now)
     elif open_ and open_[0].facts:
         facts = open_[0].facts
         _become(progress, PENDING, facts.reason or "Waiting", facts.message, now)
+
+
+def _suspended(progress: Progress) -> bool:
+    """Whether a run of a trial is held back, or was ended, for its Study's suspension."""
+    last = {r.fold: r for r in progress.status.runs or ()}
+    waiting = [r.key.fold for r in progress.runs if r.facts is None or r.facts.suspended]
+    return any(fold in last and last[fold].reason == SUSPENDED for fold in waiting)
 
 
 def _without_rungs(progress: Progress, spec: StudySpec, levels: Sequence[int]) -> str:

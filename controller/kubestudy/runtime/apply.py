@@ -39,7 +39,7 @@ from kubestudy.runtime.client import (
     Resource,
 )
 from kubestudy.runtime.studies import InvalidStudy
-from kubestudy.workloads.job import build
+from kubestudy.workloads.job import build, suspension
 from kubestudy.workloads.pod_template import JobSettings
 
 log = logging.getLogger(__name__)
@@ -184,14 +184,16 @@ class Applier:
                 stored = self._trials.get((namespace, run.trial))
                 if stored is not None:
                     token = secrets.token_urlsafe()
-                    job = build(study, stored, run, self._settings, token)
-                    self._create(JOBS, job, stored.metadata.uid or "", self._jobs)
+                    body = build(study, stored, run, self._settings, token)
+                    self._create(JOBS, body, stored.metadata.uid or "", self._jobs)
             case StopRun(_, job_name):
                 # In the foreground: the Job is seen until its pods are gone.
                 self._client.delete(JOBS, namespace, job_name, propagation="Foreground")
             case SuspendRun(_, job_name, suspend):
-                body = {"spec": {"suspend": suspend}}
-                self._jobs.put(self._client.patch(JOBS, namespace, job_name, body))
+                job = self._jobs.get((namespace, job_name))
+                if job is not None:
+                    body = suspension(job, suspend)
+                    self._jobs.put(self._client.patch(JOBS, namespace, job_name, body))
             case WriteTrialStatus(name, status, urgent):
                 key = f"{study.key}/{name}"
                 if not urgent and (wait := self._too_soon(key, LIVE_EVERY)) is not None:

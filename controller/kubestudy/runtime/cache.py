@@ -215,7 +215,6 @@ class Cache(Generic[T]):
         if isinstance(obj, Unreadable):
             error: Exception = obj
         else:
-            obj["metadata"].pop("managedFields", None)
             try:
                 group = self._group(obj)
                 self._hold(key, found, group, self._read(obj))
@@ -229,7 +228,7 @@ class Cache(Generic[T]):
             if not isinstance(error, Unreadable):
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
                 error = Unreadable(found, "Unreadable", f"{kind}{error}")
-                error.status = obj.get("status") or {}
+                error.status = {} if isinstance(obj, Unreadable) else obj.get("status") or {}
             group = key
             self._hold(key, found, group, self._unreadable(error))
         elif known is not None and known.uid == found.uid:

@@ -9,10 +9,13 @@ from typing import Any
 from kubestudy.api.base import (
     ANNOTATION_LOG,
     ANNOTATION_PUSHED,
+    ANNOTATION_SUSPENDED,
     API_VERSION,
     GROUP,
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
+    LABEL_QUEUE,
+    LABEL_QUEUE_PRIORITY,
     LABEL_RUN,
     LABEL_STUDY,
     LABEL_TRIAL,
@@ -31,12 +34,14 @@ from kubestudy.workloads.pushing import token_of
 KEPT_OF_JOB: Fields = {
     "metadata": {
         **METADATA,
+        "labels": {LABEL_QUEUE: SCALAR},
         "annotations": {
             LABEL_STUDY: SCALAR,
             LABEL_TRIAL: SCALAR,
             LABEL_RUN: SCALAR,
             ANNOTATION_PUSHED: SCALAR,
             ANNOTATION_LOG: SCALAR,
+            ANNOTATION_SUSPENDED: SCALAR,
         },
     },
     "spec": {"suspend": SCALAR},
@@ -53,6 +58,8 @@ KEPT_OF_JOB: Fields = {
     },
 }
 """All that is looked at of a Job that is there; `observe` and its like read nothing else."""
+
+_SUSPEND: Manifest = {"f:spec": {"f:suspend": {}}}
 
 
 def build(
@@ -81,6 +88,8 @@ def build(
         LABEL_TRIAL: trial.metadata.name,
         LABEL_RUN: f"{run.rung}/{run.fold}/{run.attempt}",
     }
+    asked = {**(study.metadata.labels or {}), **(metadata.get("labels") or {})}
+    queue = {k: asked[k] for k in (LABEL_QUEUE, LABEL_QUEUE_PRIORITY) if k in asked}
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
     job: Manifest = {
@@ -89,7 +98,7 @@ def build(
         "metadata": {
             "name": job_name(run),
             "namespace": study.metadata.namespace,
-            "labels": labels,
+            "labels": {**queue, **labels},
             "annotations": annotations,
             "ownerReferences": [
                 {
@@ -134,6 +143,20 @@ def is_of_trial(job: Manifest) -> bool:
     return owner.get("kind") == "Trial" and str(owner.get("apiVersion")).startswith(f"{GROUP}/")
 
 
+def suspension(job: Manifest, suspend: bool) -> Manifest:
+    """Makes the merge patch by which a Job is held back for its Study's suspension, or let go on.
+
+    It marks the hold as ours, and is refused where the Job is not as it was seen.
+    """
+    return {
+        "metadata": {
+            "resourceVersion": job["metadata"].get("resourceVersion"),
+            "annotations": {ANNOTATION_SUSPENDED: "true" if suspend else None},
+        },
+        "spec": {"suspend": suspend},
+    }
+
+
 def run_key(job: Manifest) -> RunKey | None:
     """Which run a Job executes; None for a Job that is not one of ours."""
     annotations = job["metadata"].get("annotations") or {}
@@ -157,6 +180,8 @@ def kept_of(job: Manifest) -> Manifest:
     annotations = (kept.get("metadata") or {}).get("annotations") or {}
     if ANNOTATION_LOG in annotations:
         annotations[ANNOTATION_LOG] = ""
+    if holders := _holders(job):
+        kept["metadata"]["managedFields"] = holders
     return kept
 
 
@@ -191,17 +216,14 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
     metadata = job["metadata"]
     created = moment(metadata.get("creationTimestamp"))
     deleting = metadata.get("deletionTimestamp") is not None
-    suspended = bool(job["spec"].get("suspend"))
     since = _suspended_since(job)
-    pod = max(
-        (p for p in pods if since is None or p["metadata"]["creationTimestamp"] >= since),
-        key=_age,
-        default=None,
-    )
-    facts: dict[str, Any] = {"created": created, "deleting": deleting, "suspended": suspended}
-    if pod is not None and not suspended:
-        facts |= pod_facts(pod, now)
+    pod = max((p for p in pods if not _of_before(p, since)), key=_age, default=None)
+    facts: dict[str, Any] = {"created": created, "deleting": deleting, **_hold(job)}
     verdict = _job_verdict(job)
+    if verdict is not None:
+        facts |= {"suspended": False, "held_by": None, "reason": None, "message": ""}
+    if pod is not None and (verdict is not None or not job["spec"].get("suspend")):
+        facts |= pod_facts(pod, now)
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
     if verdict is not None and not ended:
         facts |= verdict | {"lingering": pod is not None}
@@ -238,8 +260,58 @@ def _age(pod: Manifest) -> tuple[str, str]:
     return pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]
 
 
+def _holders(job: Manifest) -> list[Manifest]:
+    """Of a Job's managedFields, which are long, those of who holds it back."""
+    if not (job.get("spec") or {}).get("suspend"):
+        return []
+    return [
+        {"manager": owner.get("manager"), "time": owner.get("time"), "fieldsV1": _SUSPEND}
+        for owner in job["metadata"].get("managedFields") or ()
+        if "f:suspend" in ((owner.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+
+
+def _hold(job: Manifest) -> dict[str, Any]:
+    """Who holds a Job back, as fields of ``RunFacts``.
+
+    Ours is only what bears our mark. A queue outranks it, as it lets Jobs go by its own measure.
+    """
+    metadata = job["metadata"]
+    marked = ANNOTATION_SUSPENDED in (metadata.get("annotations") or {})
+    queue = (metadata.get("labels") or {}).get(LABEL_QUEUE)
+    if not job["spec"].get("suspend"):
+        return {"theirs": marked or queue is not None}
+    if queue is not None:
+        reason, who = "Queued", f"Kueue, in queue {queue}"
+    elif marked:
+        return {"suspended": True}
+    else:
+        reason, who = "HeldBack", f"{_suspender(job)} set spec.suspend of its Job"
+    return {"theirs": True, "held_by": who, "reason": reason, "message": f"held back by {who}"}
+
+
+def _suspender(job: Manifest) -> str:
+    """Who set spec.suspend, as far as that is known; what a webhook sets is its creator's."""
+    owners = job["metadata"].get("managedFields") or ()
+    last: Manifest = max(owners, key=lambda owner: owner.get("time") or "", default={})
+    manager = last.get("manager")
+    return f"{manager}, which" if manager not in (None, MANAGER) else "somebody else, who"
+
+
+def _of_before(pod: Manifest, since: str | None) -> bool:
+    """Whether a pod was deleted as its Job was suspended.
+
+    That it was made before then is not enough: where a Job is resumed, its controller makes the new
+    pod a moment before it says so, which may be in an earlier second.
+    """
+    metadata = pod["metadata"]
+    if since is None or not metadata.get("deletionTimestamp"):
+        return False
+    return bool(metadata["creationTimestamp"] < since)
+
+
 def _suspended_since(job: Manifest) -> str | None:
-    """When the Job was last suspended or resumed; a pod made before that was deleted for it."""
+    """When the Job was last suspended or resumed."""
     for c in (job.get("status") or {}).get("conditions") or ():
         if c["type"] == "Suspended":
             since: str | None = c.get("lastTransitionTime")
