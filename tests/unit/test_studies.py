@@ -111,7 +111,8 @@ def test_what_is_wrong_with_its_schema_is_said_once() -> None:
     assert isinstance(before, InvalidStudy)
     assert before.message.startswith("spec.parameters: ")
     assert (before.identity.generation, before.said) == (1, False)
-    said = {"type": "Accepted", "status": "False", "observedGeneration": 1}
+    said = {"type": "Accepted", "status": "False", "observedGeneration": 1, "reason": "Invalid"}
+    said["lastTransitionTime"] = "2026-01-01T00:00:00Z"
     again = document("a", 2, parameters=[])
     again["status"] = {"conditions": [said | {"message": before.message}]}
     studies.cache.put(again)
