@@ -32,6 +32,7 @@ from kubestudy.runtime.client import (
     Object,
     Resource,
 )
+from kubestudy.workloads.pod import main_name
 
 # Long lists come in pages.
 _PAGE = 500
@@ -128,7 +129,7 @@ class ClusterSource:
                     pod["metadata"]["name"],
                     follow=follow,
                     read_timeout=3600 if follow else 30,
-                    container=pod["spec"]["containers"][0]["name"],
+                    container=main_name(pod),
                 )
                 return
             except ApiError as error:

@@ -40,7 +40,7 @@ from kubestudy.local import container, supervisor
 from kubestudy.local.machine import Machine
 from kubestudy.local.store import Folder
 from kubestudy.workloads import job as jobs
-from kubestudy.workloads.pod import Manifest, moment
+from kubestudy.workloads.pod import Manifest, main_spec, moment
 
 DEFAULT_GRACE = 30.0
 _TAIL = 4096
@@ -263,7 +263,7 @@ class Processes:
         given = {"gpus": share, "logStart": pod.log_start, "command": command.words}
         (pod.folder / "pod.json").write_text(json.dumps(given))
         own = self._machine.environment(share, self.parallelism)
-        named = {e["name"] for e in self._main(run.job).get("env") or ()}
+        named = {e["name"] for e in main_spec(run.job["spec"]["template"]).get("env") or ()}
         kept = {"OMP_NUM_THREADS"} & (named | set(self._environ)) | {"CUDA_VISIBLE_DEVICES"} & named
         environment = command.environment | {k: v for k, v in own.items() if k not in kept}
         last_word = (pod.folder / "termination-log").resolve()
@@ -293,11 +293,6 @@ class Processes:
                 )
             )
         pod.begun = True
-
-    @staticmethod
-    def _main(job: Manifest) -> Manifest:
-        found: Manifest = job["spec"]["template"]["spec"]["containers"][0]
-        return found
 
     def _facts(self, run: Run) -> RunFacts:
         pod = run.pod

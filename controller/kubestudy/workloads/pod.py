@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from kubestudy.api.base import ANNOTATION_CONTAINER
 from kubestudy.core.facts import RunState
 
 Manifest = dict[str, Any]
+
+TRIAL = "trial"
+"""The name of the container that trains, in a pod of the short form."""
 
 STUCK_AFTER = timedelta(minutes=5)
 """A container that cannot be started is tried by the kubelet for this long after scheduling."""
@@ -95,13 +99,35 @@ def pod_ended(pod: Manifest) -> bool:
     return bool((main_container(pod).get("state") or {}).get("terminated"))
 
 
+def main_name(pod: Manifest) -> str:
+    """The name of the container that trains.
+
+    Its place says nothing: a webhook may put others first, such as the proxy of a service mesh.
+
+    Args:
+        pod: A pod, or the template of a Job. One that an earlier version has made does not say the
+            name: there it is ``trial``, or else the first one's.
+    """
+    told = ((pod.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_CONTAINER)
+    names = [c["name"] for c in (pod.get("spec") or {}).get("containers") or ()]
+    first = names[0] if names and TRIAL not in names else TRIAL
+    return str(told or first)
+
+
+def main_spec(pod: Manifest) -> Manifest:
+    """What the container that trains was made from, in a pod or in the template of a Job."""
+    name = main_name(pod)
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    return next((c for c in containers if c["name"] == name), {})
+
+
 def main_container(pod: Manifest) -> Manifest:
-    """The status of the container that trains: the first one of the pod's spec."""
-    containers = (pod.get("spec") or {}).get("containers") or [{}]
-    name = containers[0].get("name")
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    found: Manifest = next((s for s in statuses if s.get("name") == name), {})
-    return found
+    """The status of the container that trains; empty before there is one."""
+    return next((s for s in _statuses(pod) if s.get("name") == main_name(pod)), {})
+
+
+def _statuses(pod: Manifest) -> list[Manifest]:
+    return (pod.get("status") or {}).get("containerStatuses") or []
 
 
 def termination_message(pod: Manifest) -> str | None:
@@ -130,7 +156,6 @@ def _end(pod: Manifest) -> dict[str, Any]:
     # A container beside the one that trains may fail; what was trained counts.
     good = status.get("phase") == "Succeeded" or (code == 0 and taken is None)
     reason: str = taken or terminated.get("reason") or ""
-    statuses = status.get("containerStatuses") or []
     return {
         "state": RunState.SUCCEEDED if good else RunState.FAILED,
         "exit_code": code,
@@ -138,7 +163,7 @@ def _end(pod: Manifest) -> dict[str, Any]:
         "reason": None if good else _REASONS.get(reason, reason) or None,
         "message": _why(pod, taken, terminated),
         "lingering": status.get("phase") not in ("Succeeded", "Failed")
-        and any((s.get("state") or {}).get("running") for s in statuses),
+        and any((s.get("state") or {}).get("running") for s in _statuses(pod)),
         "lost": taken == "NodeLost",
     }
 
@@ -194,7 +219,7 @@ def _why(pod: Manifest, taken: str | None, terminated: Manifest) -> str:
         told = (pod.get("status") or {}).get("message") or _disruption(pod).get("message")
         return told or ("its pod was deleted" if taken == "Deleted" else "")
     if terminated.get("reason") == "OOMKilled":
-        limits = (pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}
+        limits = (main_spec(pod).get("resources") or {}).get("limits") or {}
         own = f"its limit of {limits['memory']}" if "memory" in limits else "its node had"
         return f"the container used more memory than {own}"
     return _last_line(terminated.get("message"))
@@ -225,7 +250,7 @@ def _leaving(pod: Manifest, now: datetime) -> dict[str, Any] | None:
 def _waiting(pod: Manifest, now: datetime) -> dict[str, Any]:
     """Why a pod does not run yet; what has no prospect of running has failed."""
     status = pod.get("status") or {}
-    for reason, message in _waiting_containers(status):
+    for reason, message in _waiting_containers(pod):
         if (kind := _CANNOT_START.get(reason)) is None:
             continue
         why = {"reason": kind, "message": f"{reason}: {message}" if message else reason}
@@ -242,11 +267,12 @@ def _waiting(pod: Manifest, now: datetime) -> dict[str, Any]:
     return {}
 
 
-def _waiting_containers(status: Manifest) -> Iterator[tuple[str, str]]:
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or ():
-            if waiting := (container.get("state") or {}).get("waiting"):
-                yield waiting.get("reason") or "", waiting.get("message") or ""
+def _waiting_containers(pod: Manifest) -> Iterator[tuple[str, str]]:
+    """Why the container that trains is not started: others beside it are not waited for."""
+    before = (pod.get("status") or {}).get("initContainerStatuses") or ()
+    for container in (*before, main_container(pod)):
+        if waiting := (container.get("state") or {}).get("waiting"):
+            yield waiting.get("reason") or "", waiting.get("message") or ""
 
 
 def _scheduled(pod: Manifest) -> datetime:
