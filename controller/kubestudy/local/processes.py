@@ -28,7 +28,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,6 +136,12 @@ class Run:
         """Whether it is held back."""
         return bool(self.job["spec"].get("suspend"))
 
+    def save(self) -> None:
+        """Writes its Job down."""
+        new = self.folder / ".job.yaml.new"
+        new.write_text(manifests.dump(self.job))
+        new.rename(self.folder / "job.yaml")
+
 
 class Processes:
     """The runs of one Study.
@@ -182,6 +188,27 @@ class Processes:
             if key.trial not in finished or run.pod.alive:
                 self._runs[run.name] = run
 
+    def renew(self, build: Callable[[RunKey], Manifest]) -> list[str]:
+        """Gives those runs another pod template that wait to begin, or to begin again.
+
+        Args:
+            build: Makes the Job of a run as it would be made now.
+
+        Returns:
+            The names of those at work that were started by another one than they would be now.
+        """
+        at_work = []
+        for run in self._runs.values():
+            template = build(run.key)["spec"]["template"]
+            if _asked(template) == _asked(run.job["spec"]["template"]):
+                continue
+            if run.pod.alive:
+                at_work.append(run.name)
+            elif run.suspended or not run.pod.begun:
+                run.job["spec"]["template"] = template
+                run.save()
+        return at_work
+
     def create(self, job: Manifest) -> None:
         """Makes a run; one that is there already stays as it is."""
         name = job["metadata"]["name"]
@@ -214,9 +241,7 @@ class Processes:
             (run.folder / str(number)).mkdir(exist_ok=True)
             run.pod = Pod(run.folder / str(number), number)
         run.job["spec"]["suspend"] = suspend
-        new = run.folder / ".job.yaml.new"
-        new.write_text(manifests.dump(run.job))
-        new.rename(run.folder / "job.yaml")
+        run.save()
 
     def kill(self) -> None:
         """Ends those runs at once that were asked to end before."""
@@ -342,6 +367,13 @@ class Processes:
             last = _last_line(self._folder.log(run.name), run.pod.log_start)
             facts["message"] = f"exit code {code}" + (f", after printing: {last}" if last else "")
         return facts
+
+
+def _asked(template: Manifest) -> Manifest:
+    """What the user asks for in a pod template, without what kubestudy adds for each run."""
+    main = main_spec(template)
+    own = [e for e in main.get("env") or () if not e["name"].startswith("KUBESTUDY_")]
+    return {**template["spec"], "containers": [{**main, "env": own}]}
 
 
 def _held(lock: Path) -> bool:
