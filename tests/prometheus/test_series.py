@@ -52,8 +52,9 @@ class Pods:
         )
         self.collector.start()
 
-    def show(self, name: str, state: Object) -> None:
-        """Shows a pod with its container in a state."""
+    def show(self, name: str, state: Object, *beside: Object) -> None:
+        """Shows a pod with its container in a state, and with others that a webhook put first."""
+        others = [{"name": f"proxy-{i}", "state": proxy} for i, proxy in enumerate(beside)]
         pod = {
             "metadata": {
                 "namespace": "team",
@@ -62,10 +63,10 @@ class Pods:
                 "resourceVersion": str(time.monotonic_ns()),
                 "annotations": {"kubestudy.dev/study": "demo"},
             },
-            "spec": {"containers": [{"name": "trial"}]},
+            "spec": {"containers": [{"name": c["name"]} for c in others] + [{"name": "trial"}]},
             "status": {
-                "phase": "Running" if "running" in state else "Succeeded",
-                "containerStatuses": [{"name": "trial", "state": state}],
+                "phase": "Running" if "running" in state or others else "Succeeded",
+                "containerStatuses": [*others, {"name": "trial", "state": state}],
             },
         }
         self._cache.put(pod)
@@ -189,6 +190,13 @@ def test_a_pod_that_says_nothing_of_its_end_is_read_all_the_same(pods: Callable[
     mine = pods()
     mine.show("evicted", {})
     assert not mine.read_to_the_end("evicted").metrics
+
+
+def test_a_proxy_that_lives_on_does_not_keep_the_series_open(pods: Callable[..., Pods]) -> None:
+    mine = pods()
+    ended = {"terminated": {"startedAt": now(), "finishedAt": now(), "exitCode": 0}}
+    mine.show("meshed", ended, {"running": {"startedAt": now()}})
+    assert mine.read_to_the_end("meshed").hint is not None
 
 
 def test_a_query_that_prometheus_refuses_is_told(pods: Callable[..., Pods]) -> None:

@@ -14,7 +14,7 @@ from kubestudy.api.parameters import Parameter
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunKey, RunState
 from kubestudy.workloads.job import build, observe, observe_without_job
-from kubestudy.workloads.pod import LOST_AFTER, STUCK_AFTER, termination_message
+from kubestudy.workloads.pod import LOST_AFTER, STUCK_AFTER, main_name, termination_message
 from kubestudy.workloads.pod_template import JobSettings
 from tests.unit.build import at, study, trial
 
@@ -801,6 +801,89 @@ def test_a_sidecar_that_lives_on_does_not_keep_a_run_at_work() -> None:
     facts = observe(job(), [alone], NOW)
     assert facts is not None
     assert facts.at_rest
+
+
+def injected(of: dict[str, Any], container: str | None, proxy: dict[str, Any]) -> dict[str, Any]:
+    """A pod into which a webhook has put a proxy first, as meshes do that hold the program back.
+
+    Args:
+        of: The pod.
+        container: What it is told to be the container that trains.
+        proxy: The state of the proxy.
+    """
+    of["spec"]["containers"].insert(0, {"name": "proxy"})
+    # The kubelet sorts the statuses by name.
+    of["status"].setdefault("containerStatuses", []).insert(0, {"name": "proxy", "state": proxy})
+    of["metadata"]["annotations"] = {"kubestudy.dev/container": container} if container else None
+    return of
+
+
+AT_WORK = {"running": {"startedAt": "2026-01-01T00:00:02Z"}}
+
+
+@pytest.mark.parametrize("container", ["trial", None])
+def test_the_container_that_trains_is_known_by_its_name(container: str | None) -> None:
+    word = {"message": '{"metrics":{}}'}
+    ended = injected(pod("Running", terminated(0, "Completed", **word)), container, AT_WORK)
+    facts = observe(job(), [ended], NOW)
+    assert facts is not None
+    assert (facts.state, facts.exit_code) == (S, 0)
+    assert (facts.started, facts.ended) == (at(5), at(40))
+    assert facts.lingering
+    assert main_name(ended) == "trial"
+    assert termination_message(ended) == word["message"]
+
+    killed = injected(pod("Running", terminated(137, "OOMKilled")), container, AT_WORK)
+    killed["spec"]["containers"][0]["resources"] = {"limits": {"memory": "1Gi"}}
+    killed["spec"]["containers"][1]["resources"] = {"limits": {"memory": "32Mi"}}
+    facts = observe(job(), [killed], NOW)
+    assert facts is not None
+    assert (facts.state, facts.reason) == (F, "OutOfMemory")
+    assert facts.message == "the container used more memory than its limit of 32Mi"
+
+
+def test_a_proxy_that_ended_or_cannot_be_started_says_nothing_of_the_run() -> None:
+    gone = injected(pod("Running", AT_WORK), "trial", terminated(1))
+    facts = observe(job(), [gone], NOW)
+    assert facts is not None
+    assert (facts.state, facts.started) == (R, at(2))
+    image = {"waiting": {"reason": "ErrImagePull", "message": "no such proxy"}}
+    creating = {"waiting": {"reason": "ContainerCreating"}}
+    waits = injected(pod("Pending", creating), "trial", image)
+    facts = observe(job(), [waits], at(1) + 2 * STUCK_AFTER)
+    assert facts is not None
+    assert (facts.state, facts.reason) == (P, "ContainerCreating")
+
+
+def test_injected_init_containers_are_not_the_one_that_trains() -> None:
+    native = pod("Running", terminated(0, "Completed"))
+    native["spec"]["initContainers"] = [{"name": "trial-init"}, {"name": "proxy"}]
+    native["status"]["initContainerStatuses"] = [
+        {"name": "trial-init", "state": terminated(0, "Completed")},
+        {"name": "proxy", "state": AT_WORK},
+    ]
+    facts = observe(job(), [native], NOW)
+    assert facts is not None
+    assert (facts.state, facts.ended) == (S, at(40))
+
+
+def test_a_jobs_pods_say_which_container_trains() -> None:
+    def told(job: dict[str, Any]) -> str:
+        template = job["spec"]["template"]
+        template["spec"]["containers"].insert(0, {"name": "proxy"})
+        return main_name(template)
+
+    assert told(built()) == "trial"
+    containers = [{"name": "main", "image": "i"}, {"name": "trial", "image": "side"}]
+    theirs = {"spec": {"containers": containers}}
+    theirs |= {"metadata": {"annotations": {"kubestudy.dev/container": "trial"}}}
+    assert told(built(trial={"template": theirs})) == "main"
+
+
+def test_a_pod_of_an_earlier_version_trains_in_its_first_container() -> None:
+    old = pod("Running", terminated(0, "Completed"))
+    old["spec"]["containers"] = [{"name": "side"}, {"name": "main"}]
+    assert main_name(old) == "side"
 
 
 def test_a_sidecar_that_fails_takes_nothing_from_the_run() -> None:

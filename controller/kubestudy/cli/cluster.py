@@ -35,6 +35,7 @@ from kubestudy.runtime.client import (
     Resource,
 )
 from kubestudy.runtime.objects import Key, Unreadable, key_of, read_json
+from kubestudy.workloads.pod import main_name
 
 # Long lists come in pages.
 _PAGE = 500
@@ -183,7 +184,7 @@ class ClusterSource:
                     pod["metadata"]["name"],
                     follow=follow,
                     read_timeout=3600 if follow else 30,
-                    container=pod["spec"]["containers"][0]["name"],
+                    container=main_name(pod),
                 )
                 return
             except ApiError as error:

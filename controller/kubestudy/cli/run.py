@@ -85,7 +85,8 @@ def run(
 
     Ctrl-C stops the trials, each of which may save its work. The same command goes on from
     there, with the same trials, also after a crash; then trials that still run are found again.
-    Budget, suspend and trial may be edited in between; the rest asks for other results.
+    Budget, suspend and trial may be edited in between; the rest asks for other results. An edited
+    trial counts for runs that begin, or begin again, from then on.
 
     \b
       kubestudy run mrpc.yaml
@@ -121,7 +122,10 @@ def run(
                 kept = folder.set_aside()
                 if not quiet:
                     note(f"earlier results are in {kept}")
+            before = folder.study().spec.trial if folder.exists() else study.spec.trial
             store = _open(folder, study, file, results)
+            if not quiet and store.study.spec.trial != before:
+                note(_edited(store))
             ended = _drive(store, machine, command, quiet)
     except StudyIsRunning as error:
         raise CommandError(
@@ -180,12 +184,25 @@ def _open(folder: Folder, study: Study, file: str, results: Path) -> Store:
         ) from error
 
 
+def _edited(store: Store) -> str:
+    """What an edit of the trial does, and does not."""
+    told = "spec.trial was edited: runs that begin from now on are as it says"
+    ended = sum(t.finished for t in store.trials)
+    if not ended:
+        return told
+    theirs = "trial that has ended keeps its" if ended == 1 else "trials that have ended keep their"
+    return f"{told}; the {ended} {theirs} results (--restart runs all of them again)"
+
+
 def _drive(store: Store, machine: Machine, command: list[str] | None, quiet: bool) -> bool:
     """Runs the Study; returns whether it has ended."""
+    engine = Engine(store, Processes(store.folder, machine, trial_command=command))
+    older = engine.take_up()
+    if older and not quiet:
+        note(f"at work as they were started, before spec.trial was edited: {', '.join(older)}")
     shown = view(quiet, "Ctrl-C stops; the same command goes on from there")
     try:
-        processes = Processes(store.folder, machine, trial_command=command)
-        return Engine(store, processes, shown.show).run()
+        return engine.run(shown.show)
     finally:
         shown.close()
 

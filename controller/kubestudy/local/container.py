@@ -14,8 +14,8 @@ from typing import Any
 from kubestudy.api.study import Study
 from kubestudy.core.accounts import gpus_of
 from kubestudy.local.machine import Machine
-from kubestudy.workloads.pod import Manifest
-from kubestudy.workloads.pod_template import DEFAULT_TRIAL_IMAGE
+from kubestudy.workloads.pod import Manifest, main_spec
+from kubestudy.workloads.pod_template import DEFAULT_TRIAL_IMAGE, trains
 from kubestudy.workloads.told import CHECKPOINTS, OUTPUTS
 
 TRIAL_PROGRAM = "kubestudy-trial"
@@ -62,7 +62,7 @@ def command(
     inherited: Mapping[str, str],
     trial_command: Sequence[str] | None = None,
 ) -> Command:
-    """Says what the first container of a Job executes.
+    """Says what the container of a Job that trains executes.
 
     Args:
         job: The Job's manifest.
@@ -73,7 +73,7 @@ def command(
     Raises:
         CannotRunHere: It needs something that only the cluster has.
     """
-    container = job["spec"]["template"]["spec"]["containers"][0]
+    container = main_spec(job["spec"]["template"])
     given = _environment(container, folder, inherited)
     entry = [*(container.get("command") or ())]
     if not entry:
@@ -142,7 +142,7 @@ def check(
     }
     path = "spec.trial"
     if spec.template is not None:
-        container = spec.template["spec"]["containers"][0]
+        container = trains(spec.template)
         path = "spec.trial.template.spec.containers[0]"
     program = (container.get("command") or [None])[0]
     if program is None:
@@ -181,7 +181,8 @@ def differences(study: Study, machine: Machine) -> list[str]:
     if gpus and not machine.gpus:
         notes.append("this machine has no GPU: runs use the CPU")
     pod = (spec.template or {}).get("spec", {})
-    container = pod["containers"][0] if pod else {"image": spec.image, "command": spec.command}
+    short = {"image": spec.image, "command": spec.command}
+    container = trains(spec.template) if spec.template else short
     if container.get("image") and container.get("command"):
         notes.append(f"the image {container['image']} is not used: runs are processes of yours")
     unused = [f for f in ("initContainers", "volumes") if pod.get(f)]

@@ -12,7 +12,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.core.accounts import gpus_of
 from kubestudy.core.decide import decide
-from kubestudy.core.facts import RunFacts
+from kubestudy.core.facts import RunFacts, RunKey
 from kubestudy.core.plan import (
     CreateTrial,
     EarlierStudy,
@@ -29,6 +29,7 @@ from kubestudy.local.reports import Reports
 from kubestudy.local.store import Store
 from kubestudy.local.waiting import Waiting
 from kubestudy.workloads.job import build
+from kubestudy.workloads.pod import Manifest
 from kubestudy.workloads.pod_template import JobSettings
 
 # Logs and processes of an earlier runner cannot call us, so they are looked at this often.
@@ -58,11 +59,10 @@ class Engine:
     Args:
         store: Its objects; the caller holds their lock.
         processes: Its runs.
-        watcher: Told whenever something has changed.
     """
 
-    def __init__(self, store: Store, processes: Processes, watcher: Callable[[Moment], None]):
-        self._store, self._processes, self._watcher = store, processes, watcher
+    def __init__(self, store: Store, processes: Processes):
+        self._store, self._processes = store, processes
         self._reports = Reports(store.folder, processes, store.study.spec)
         # Nothing scrapes local runs, which would all want the same port.
         self._settings = JobSettings(metrics_port=0)
@@ -71,29 +71,42 @@ class Engine:
         self._look_at = 0.0
         self._stopping = False
 
-    def run(self) -> bool:
+    def take_up(self) -> list[str]:
+        """Finds the runs that an earlier runner has left; once, before anything is run.
+
+        Those that wait begin, or begin again, as the Study's ``trial`` says now.
+
+        Returns:
+            The names of those that are at work as it said before.
+        """
+        self._processes.find({t.metadata.name for t in self._store.trials if t.finished})
+        return self._processes.renew(self._job)
+
+    def run(self, watcher: Callable[[Moment], None]) -> bool:
         """Runs the Study until it has ended, or until this process is asked to end.
 
         Asked to end, it holds all runs back, as a suspended Study does: each is asked to save its
         work, and goes on when the Study is run again. Asked once more, it kills them.
 
+        Args:
+            watcher: Given how the Study stands whenever something has changed.
+
         Returns:
             Whether the Study has ended.
         """
-        self._processes.find({t.metadata.name for t in self._store.trials if t.finished})
         with Waiting() as waiting:
             killed = False
             while True:
                 if waiting.asked_to_end > 1 and not killed:
                     self._processes.kill()
                     killed = True
-                over = self._round(stopping=waiting.asked_to_end > 0)
+                over = self._round(watcher, stopping=waiting.asked_to_end > 0)
                 if over is not None:
                     self._store.flush(all_of_it=True)
                     return over
                 waiting.wait(min(LOOK_SECONDS, self._look_at - time.monotonic()))
 
-    def _round(self, stopping: bool) -> bool | None:
+    def _round(self, watcher: Callable[[Moment], None], stopping: bool) -> bool | None:
         """Does what is due; returns how it ended, None where it goes on."""
         self._store.flush()
         edited = self._store.take_edit()
@@ -124,14 +137,16 @@ class Engine:
             )
         )
         self._apply(plan)
-        moment = Moment(self._store.study, self._store.trials, plan.events, stopping)
-        self._watcher(moment)
+        watcher(Moment(self._store.study, self._store.trials, plan.events, stopping))
         if not plan.actions and still and self._store.study.ended:
             return True
         self._look_at = time.monotonic() + (
             0 if plan.actions else 3600 if plan.look_again is None else plan.look_again
         )
         return None
+
+    def _job(self, run: RunKey) -> Manifest:
+        return build(self._store.study, self._store.trial(run.trial), run, self._settings)
 
     def _earlier_studies(self) -> dict[str, EarlierStudy]:
         """The Studies that this one starts from; once it has trials they matter no more anew."""
@@ -151,9 +166,7 @@ class Engine:
                 case CreateTrial(trial):
                     self._store.add_trial(trial)
                 case StartRun(run):
-                    trial = self._store.trial(run.trial)
-                    job = build(self._store.study, trial, run, self._settings)
-                    self._processes.create(job)
+                    self._processes.create(self._job(run))
                 case StopRun(_, job=name):
                     self._processes.delete(name)
                 case SuspendRun(_, job=name, suspend=suspend):

@@ -28,7 +28,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ from kubestudy.local import container, supervisor
 from kubestudy.local.machine import Machine
 from kubestudy.local.store import Folder
 from kubestudy.workloads import job as jobs
-from kubestudy.workloads.pod import Manifest, moment
+from kubestudy.workloads.pod import Manifest, main_spec, moment
 
 DEFAULT_GRACE = 30.0
 _TAIL = 4096
@@ -137,6 +137,12 @@ class Run:
         """Whether it is held back."""
         return bool(self.job["spec"].get("suspend"))
 
+    def save(self) -> None:
+        """Writes its Job down."""
+        new = self.folder / ".job.yaml.new"
+        new.write_text(manifests.dump(self.job))
+        new.rename(self.folder / "job.yaml")
+
 
 class Processes:
     """The runs of one Study.
@@ -183,6 +189,27 @@ class Processes:
             if key.trial not in finished or run.pod.alive:
                 self._runs[run.name] = run
 
+    def renew(self, build: Callable[[RunKey], Manifest]) -> list[str]:
+        """Gives those runs another pod template that wait to begin, or to begin again.
+
+        Args:
+            build: Makes the Job of a run as it would be made now.
+
+        Returns:
+            The names of those at work that were started by another one than they would be now.
+        """
+        at_work = []
+        for run in self._runs.values():
+            template = build(run.key)["spec"]["template"]
+            if _asked(template) == _asked(run.job["spec"]["template"]):
+                continue
+            if run.pod.alive:
+                at_work.append(run.name)
+            elif run.suspended or not run.pod.begun:
+                run.job["spec"]["template"] = template
+                run.save()
+        return at_work
+
     def create(self, job: Manifest) -> None:
         """Makes a run; one that is there already stays as it is."""
         name = job["metadata"]["name"]
@@ -215,9 +242,7 @@ class Processes:
             (run.folder / str(number)).mkdir(exist_ok=True)
             run.pod = Pod(run.folder / str(number), number)
         run.job["spec"]["suspend"] = suspend
-        new = run.folder / ".job.yaml.new"
-        new.write_text(manifests.dump(run.job))
-        new.rename(run.folder / "job.yaml")
+        run.save()
 
     def kill(self) -> None:
         """Ends those runs at once that were asked to end before."""
@@ -264,7 +289,7 @@ class Processes:
         given = {"gpus": share, "logStart": pod.log_start, "command": command.words}
         (pod.folder / "pod.json").write_text(json.dumps(given))
         own = self._machine.environment(share, self.parallelism)
-        named = {e["name"] for e in self._main(run.job).get("env") or ()}
+        named = {e["name"] for e in main_spec(run.job["spec"]["template"]).get("env") or ()}
         kept = {"OMP_NUM_THREADS"} & (named | set(self._environ)) | {"CUDA_VISIBLE_DEVICES"} & named
         environment = command.environment | {k: v for k, v in own.items() if k not in kept}
         last_word = (pod.folder / "termination-log").resolve()
@@ -294,11 +319,6 @@ class Processes:
                 )
             )
         pod.begun = True
-
-    @staticmethod
-    def _main(job: Manifest) -> Manifest:
-        found: Manifest = job["spec"]["template"]["spec"]["containers"][0]
-        return found
 
     def _facts(self, run: Run) -> RunFacts:
         pod = run.pod
@@ -349,6 +369,13 @@ class Processes:
             last = last_line(facts["tail"])
             facts["message"] = f"exit code {code}" + (f", after printing: {last}" if last else "")
         return facts
+
+
+def _asked(template: Manifest) -> Manifest:
+    """What the user asks for in a pod template, without what kubestudy adds for each run."""
+    main = main_spec(template)
+    own = [e for e in main.get("env") or () if not e["name"].startswith("KUBESTUDY_")]
+    return {**template["spec"], "containers": [{**main, "env": own}]}
 
 
 def _held(lock: Path) -> bool:

@@ -12,7 +12,8 @@ runner that is killed, and its end is never lost. It imports nothing but the sta
 - LOCK is the number of an inherited, locked file: it stays locked while anything of the run lives.
 - SIGTERM asks the process to end, and it is killed GRACE seconds later; a second SIGTERM kills it
   at once. The same happens after TIMEOUT seconds, if there are any.
-- When the process has ended, what it left in its process group is killed, as in a container.
+- When the process has ended, what it left is killed, as in a container: on Linux all that it has
+  started, also in sessions of their own; elsewhere its process group, as far as there is no more.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from typing import Any
 
 LONGEST_LINE = 1 << 20
 DRAIN_SECONDS = 0.5
+"""How long a stream is waited for that somebody holds open who could not be killed."""
+KILL_SECONDS = 1.0
+"""How long what is left is killed again: it may have started more meanwhile."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -86,6 +90,7 @@ class Supervisor:
         self._heard = 0
         self._stopped = False
         self._timed_out = False
+        self._adopts = False
 
     def run(self, command: list[str], lock: int) -> None:
         """Runs the command to its end."""
@@ -96,7 +101,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        _adopt_orphans()
+        self._adopts = _adopt_orphans()
         out_reader, out = os.pipe()
         err_reader, err = os.pipe()
         streams = [Lines(out_reader, self._log), Lines(err_reader, self._log)]
@@ -138,18 +143,20 @@ class Supervisor:
                 self._pump(selector, wake, self._next_alarm() if code is None else 0.05)
                 self._obey(process)
                 if code is None:
+                    if self._adopts:
+                        _bury_orphans(process.pid)
                     if (code := process.poll()) is None:
                         continue
                     if self._asked:
                         # A shell that dies of the signal leaves the program that saves its work.
-                        _kill_group(process.pid, signal.SIGTERM)
+                        self._signal_all(process.pid, signal.SIGTERM)
                 if gone_at is None:
                     patient = self._kill_at is not None and time.monotonic() < self._kill_at
-                    if patient and _group_lives(process.pid):
+                    if patient and self._anything_lives(process.pid):
                         continue
-                    _kill_group(process.pid, signal.SIGKILL)
+                    self._kill_all(process.pid)
                     gone_at = time.monotonic()
-                # Who has left the group may hold a stream open for ever.
+                # Who is no child of ours may hold a stream open for ever.
                 if len(selector.get_map()) == 1 or time.monotonic() > gone_at + DRAIN_SECONDS:
                     break
             for stream in streams:
@@ -200,6 +207,25 @@ class Supervisor:
             process.terminate()
         self._kill_at = now + self._grace
 
+    def _signal_all(self, group: int, number: int) -> None:
+        """Sends a signal to what the process has left."""
+        _kill_group(group, number)
+        for child in _children() if self._adopts else ():
+            with contextlib.suppress(OSError):
+                os.kill(child, number)
+
+    def _anything_lives(self, group: int) -> bool:
+        _bury_all()
+        return _group_lives(group) or (self._adopts and bool(_children()))
+
+    def _kill_all(self, group: int) -> None:
+        """Kills what the process has left; whose parent is killed is ours, and the next."""
+        until = time.monotonic() + KILL_SECONDS
+        self._signal_all(group, signal.SIGKILL)
+        while self._anything_lives(group) and time.monotonic() < until:
+            self._signal_all(group, signal.SIGKILL)
+            time.sleep(0.005)
+
     def _tell(self, name: str, **facts: Any) -> None:
         facts["time"] = datetime.now(UTC).isoformat()
         new = self._folder / f".{name}.new"
@@ -207,16 +233,45 @@ class Supervisor:
         new.rename(self._folder / name)
 
 
-def _adopt_orphans() -> None:
-    """Makes what loses its parent a child of this process (Linux alone has this)."""
+def _adopt_orphans() -> bool:
+    """Makes what loses its parent a child of this process; False where a system cannot do that."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return False
+
+
+def _children() -> list[int]:
+    """The children of this process that live.
+
+    Their numbers are theirs until this process asks how they ended: no other process is meant.
+    """
+    found, own = [], str(os.getpid())
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # The command's name, in parentheses, may hold anything: fields count from its end.
+                stat = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].decode().split()
+                if stat[1] == own and stat[0] not in "ZX":
+                    found.append(int(entry.name))
+    return found
+
+
+def _bury_orphans(process: int) -> None:
+    """Lets those orphans go that have ended, but for the process itself."""
+    with contextlib.suppress(ChildProcessError):
+        peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while (ended := os.waitid(os.P_ALL, 0, peek)) and ended.si_pid != process:
+            os.waitpid(ended.si_pid, 0)
+
+
+def _bury_all() -> None:
+    """Lets all children go that have ended: they count as alive until somebody asks how."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _group_lives(group: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass  # An orphan that has ended counts as alive until somebody asks how.
     try:
         os.killpg(group, 0)
     except OSError:

@@ -32,7 +32,7 @@ from kubestudy.runtime.slots import Slots
 from kubestudy.runtime.turns import Turns
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
-from kubestudy.workloads.pod import main_container, pod_ended, termination_message
+from kubestudy.workloads.pod import main_container, main_name, pod_ended, termination_message
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ class Collector:
             pod["metadata"]["name"],
             follow=follow is not None,
             read_timeout=follow or READ_TIMEOUT,
-            container=pod["spec"]["containers"][0]["name"],
+            container=main_name(pod),
             timestamps="true",
             sinceTime=pod_log.cursor.reopen(),
         )

@@ -23,7 +23,7 @@ from kubestudy.runtime.prometheus import Prometheus, PrometheusError
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.sources.prometheus import SeriesReader, query_of
 from kubestudy.sources.termination import last_word
-from kubestudy.workloads.pod import main_container, moment, termination_message
+from kubestudy.workloads.pod import main_container, moment, pod_ended, termination_message
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +97,10 @@ class SeriesCollector:
 
     def pod_changed(self, pod: Object) -> None:
         """Takes note of a pod: one that runs is looked at after a while, one that ended soon."""
-        phase = (pod.get("status") or {}).get("phase")
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
-        if phase in ("Succeeded", "Failed"):
+        if pod_ended(pod):
             self._queue.add(key)
-        elif phase == "Running":
+        elif (main_container(pod).get("state") or {}).get("running"):
             self._queue.add(key, self._interval)
 
     def report(self, pod_uid: str) -> RunReport | None:
@@ -147,7 +146,7 @@ class SeriesCollector:
         if pod is None or series is None or series.report.complete:
             return None
         now = self._clock()
-        if series.ended is None and pod["status"].get("phase") in ("Succeeded", "Failed"):
+        if series.ended is None and pod_ended(pod):
             series.ended = _moment(pod, "finishedAt") or now
         last = None if series.ended is None else series.ended + self._interval + SETTLES
         try:

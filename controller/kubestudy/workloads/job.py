@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from kubestudy.api.base import (
+    ANNOTATION_CONTAINER,
     ANNOTATION_LOG,
     ANNOTATION_PUSHED,
     ANNOTATION_SUSPENDED,
@@ -27,7 +28,7 @@ from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
 from kubestudy.core.pushed import Pushed
 from kubestudy.workloads.pod import Manifest, moment, pod_facts
-from kubestudy.workloads.pod_template import JobSettings, pod_template
+from kubestudy.workloads.pod_template import JobSettings, pod_template, trains
 from kubestudy.workloads.projection import METADATA, SCALAR, Fields, project
 from kubestudy.workloads.pushing import token_of
 
@@ -91,7 +92,8 @@ def build(
     asked = {**(study.metadata.labels or {}), **(metadata.get("labels") or {})}
     queue = {k: asked[k] for k in (LABEL_QUEUE, LABEL_QUEUE_PRIORITY) if k in asked}
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
+    named = {ANNOTATION_CONTAINER: trains(template)["name"]}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations, **named}
     job: Manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from kubestudy.api.base import LABEL_RUN, LABEL_STUDY, LABEL_TRIAL
+from kubestudy.api.base import ANNOTATION_CONTAINER, LABEL_RUN, LABEL_STUDY, LABEL_TRIAL
 from kubestudy.core.facts import RunState
 from kubestudy.workloads.projection import METADATA, SCALAR, Fields
 
@@ -30,12 +30,17 @@ KEPT_OF_POD: Fields = {
     "metadata": {
         **METADATA,
         "labels": {LABEL_RUN: SCALAR},
-        "annotations": {LABEL_STUDY: SCALAR, LABEL_TRIAL: SCALAR, LABEL_RUN: SCALAR},
+        "annotations": {
+            LABEL_STUDY: SCALAR,
+            LABEL_TRIAL: SCALAR,
+            LABEL_RUN: SCALAR,
+            ANNOTATION_CONTAINER: SCALAR,
+        },
     },
     "spec": {
         "nodeName": SCALAR,
         "activeDeadlineSeconds": SCALAR,
-        "containers": ({"name": SCALAR, "resources": {"limits": {"memory": SCALAR}}},),
+        "containers": [{"name": SCALAR, "resources": {"limits": {"memory": SCALAR}}}],
     },
     "status": {
         "phase": SCALAR,
@@ -56,6 +61,9 @@ KEPT_OF_POD: Fields = {
     },
 }
 """All that is looked at of a pod; what is read of it is read of this."""
+
+TRIAL = "trial"
+"""The name of the container that trains, in a pod of the short form."""
 
 STUCK_AFTER = timedelta(minutes=5)
 """A container that cannot be started is tried by the kubelet for this long after scheduling."""
@@ -142,13 +150,35 @@ def pod_ended(pod: Manifest) -> bool:
     return bool((main_container(pod).get("state") or {}).get("terminated"))
 
 
+def main_name(pod: Manifest) -> str:
+    """The name of the container that trains.
+
+    Its place says nothing: a webhook may put others first, such as the proxy of a service mesh.
+
+    Args:
+        pod: A pod, or the template of a Job. One that an earlier version has made does not say the
+            name: there it is ``trial``, or else the first one's.
+    """
+    told = ((pod.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_CONTAINER)
+    names = [c["name"] for c in (pod.get("spec") or {}).get("containers") or ()]
+    first = names[0] if names and TRIAL not in names else TRIAL
+    return str(told or first)
+
+
+def main_spec(pod: Manifest) -> Manifest:
+    """What the container that trains was made from, in a pod or in the template of a Job."""
+    name = main_name(pod)
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    return next((c for c in containers if c["name"] == name), {})
+
+
 def main_container(pod: Manifest) -> Manifest:
-    """The status of the container that trains: the first one of the pod's spec."""
-    containers = (pod.get("spec") or {}).get("containers") or [{}]
-    name = containers[0].get("name")
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    found: Manifest = next((s for s in statuses if s.get("name") == name), {})
-    return found
+    """The status of the container that trains; empty before there is one."""
+    return next((s for s in _statuses(pod) if s.get("name") == main_name(pod)), {})
+
+
+def _statuses(pod: Manifest) -> list[Manifest]:
+    return (pod.get("status") or {}).get("containerStatuses") or []
 
 
 def termination_message(pod: Manifest) -> str | None:
@@ -177,7 +207,6 @@ def _end(pod: Manifest) -> dict[str, Any]:
     # A container beside the one that trains may fail; what was trained counts.
     good = status.get("phase") == "Succeeded" or (code == 0 and taken is None)
     reason: str = taken or terminated.get("reason") or ""
-    statuses = status.get("containerStatuses") or []
     return {
         "state": RunState.SUCCEEDED if good else RunState.FAILED,
         "exit_code": code,
@@ -186,7 +215,7 @@ def _end(pod: Manifest) -> dict[str, Any]:
         "reason": None if good else _REASONS.get(reason, reason) or None,
         "message": _why(pod, taken, terminated),
         "lingering": status.get("phase") not in ("Succeeded", "Failed")
-        and any((s.get("state") or {}).get("running") for s in statuses),
+        and any((s.get("state") or {}).get("running") for s in _statuses(pod)),
         "lost": taken == "NodeLost",
     }
 
@@ -245,7 +274,7 @@ def _why(pod: Manifest, taken: str | None, terminated: Manifest) -> str:
         told = (pod.get("status") or {}).get("message") or _disruption(pod).get("message")
         return told or ("its pod was deleted" if taken == "Deleted" else "")
     if terminated.get("reason") == "OOMKilled":
-        limits = (pod["spec"]["containers"][0].get("resources") or {}).get("limits") or {}
+        limits = (main_spec(pod).get("resources") or {}).get("limits") or {}
         own = f"its limit of {limits['memory']}" if "memory" in limits else "its node had"
         return f"the container used more memory than {own}"
     return _last_line(terminated.get("message"))
@@ -276,7 +305,7 @@ def _leaving(pod: Manifest, now: datetime) -> dict[str, Any] | None:
 def _waiting(pod: Manifest, now: datetime) -> dict[str, Any]:
     """Why a pod does not run yet; what has no prospect of running has failed."""
     status = pod.get("status") or {}
-    for reason, message in _waiting_containers(status):
+    for reason, message in _waiting_containers(pod):
         if (kind := _CANNOT_START.get(reason)) is None:
             continue
         why = {"reason": kind, "message": f"{reason}: {message}" if message else reason}
@@ -293,11 +322,12 @@ def _waiting(pod: Manifest, now: datetime) -> dict[str, Any]:
     return {}
 
 
-def _waiting_containers(status: Manifest) -> Iterator[tuple[str, str]]:
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or ():
-            if waiting := (container.get("state") or {}).get("waiting"):
-                yield waiting.get("reason") or "", waiting.get("message") or ""
+def _waiting_containers(pod: Manifest) -> Iterator[tuple[str, str]]:
+    """Why the container that trains is not started: others beside it are not waited for."""
+    before = (pod.get("status") or {}).get("initContainerStatuses") or ()
+    for container in (*before, main_container(pod)):
+        if waiting := (container.get("state") or {}).get("waiting"):
+            yield waiting.get("reason") or "", waiting.get("message") or ""
 
 
 def _scheduled(pod: Manifest) -> datetime:

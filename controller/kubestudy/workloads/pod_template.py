@@ -16,7 +16,7 @@ from kubestudy.api.trial_template import TrialTemplate
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
-from kubestudy.workloads.pod import Manifest
+from kubestudy.workloads.pod import TRIAL, Manifest
 from kubestudy.workloads.pushing import PushSettings, let_push
 from kubestudy.workloads.scraping import METRICS_PORT, expose, scraping_env
 from kubestudy.workloads.told import CHECKPOINTS, OUTPUTS, environment
@@ -73,7 +73,7 @@ def pod_template(
     if spec.timeout:
         # The pod's and not the Job's, which would count the wait for a GPU.
         pod["activeDeadlineSeconds"] = int(parse_duration(spec.timeout).total_seconds())
-    main = pod["containers"][0]
+    main = trains(template)
     scraping = scraping_env(study.spec, settings.metrics_port, settings.linger_seconds)
     if scraping:
         expose(template, main, settings.metrics_port)
@@ -103,6 +103,12 @@ def pod_template(
     return template
 
 
+def trains(template: Manifest) -> Manifest:
+    """The container of a user's pod template that trains: the first one."""
+    found: Manifest = template["spec"]["containers"][0]
+    return found
+
+
 def _short_form(
     spec: TrialTemplate,
     space: Mapping[str, Parameter],
@@ -110,7 +116,7 @@ def _short_form(
     settings: JobSettings,
 ) -> Manifest:
     container: Manifest = {
-        "name": "trial",
+        "name": TRIAL,
         "image": spec.image or settings.trial_image,
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -151,7 +157,7 @@ def _short_form(
     template = _filled({"spec": pod}, space, values)
     if not placeholders.parameter_names([spec.command or [], args, env]):
         # After the placeholders are filled: a value that looks like one is none.
-        main = template["spec"]["containers"][0]
+        main = trains(template)
         main["args"] = main.get("args", []) + [
             placeholders.escape(f"--{name}={parameter.text(values[name])}")
             for name, parameter in space.items()
