@@ -323,7 +323,7 @@ def test_an_argument_or_variable_that_names_an_inactive_parameter_is_left_out(wh
         ({"values": [1, 2]}, 1, 1, "1"),
         ({"values": [1, 2.5]}, 1, 1.0, "1.0"),
         ({"min": 0, "max": 1}, 1, 1.0, "1.0"),
-        ({"min": 0, "max": 1}, 1e-5, 1e-5, "1e-05"),
+        ({"min": 0, "max": 1}, 1e-5, 1e-5, "1.0e-05"),
         ({"min": 0, "max": 9, "type": "Int"}, 3.0, 3, "3"),
         ({"choices": ["no", "1"]}, "no", "no", "no"),
         ({"choices": ["no", "1"]}, "1", "1", "1"),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from kubestudy.api.meta import rfc3339
+from kubestudy.api.parameters import float_text
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.cli.outcomes import ranks_of
@@ -67,7 +68,9 @@ def export(study: str, output: str, where: Where) -> None:
     fields.sort(key=lambda f: _SECTIONS.index(f.split(".")[0]))
     writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(
+        {f: float_text(v) if isinstance(v, float) else v for f, v in r.items()} for r in records
+    )
 
 
 _SECTIONS = (
