@@ -14,6 +14,7 @@ from kubestudy.runtime.client import STUDIES, Object
 from tests.support.controller_process import ROOT, ControllerProcess
 from tests.support.kubectl import Namespace, Refused, condition, is_true, new_namespace
 from tests.support.recorder import Recorder
+from tests.support.studies import study
 from tests.support.waiting import until
 from tests.testcluster import ControlPlane
 
@@ -101,16 +102,42 @@ def test_an_example_is_accepted(place: Namespace, path: Path) -> None:
         assert refusal(document.data) == ""
         place.apply(document.data)
         name = document.data["metadata"]["name"]
-        study = place.wait_for_study(name, lambda s: condition(s, "Accepted"), "has a verdict")
-        assert is_true(study, "Accepted"), condition(study, "Accepted")
+        seen = place.wait_for_study(name, lambda s: condition(s, "Accepted"), "has a verdict")
+        assert is_true(seen, "Accepted"), condition(seen, "Accepted")
         place.kubectl("delete", "study", name)
 
 
 def test_all_that_is_wrong_is_told_at_once(place: Namespace) -> None:
-    study = manifests.load((ROOT / "tests/wrong_manifests/min-above-max.yaml").read_text())
-    study["spec"]["budget"] = {"parallelism": 0, "maxTrials": -1}
+    wrong = manifests.load((ROOT / "tests/wrong_manifests/min-above-max.yaml").read_text())
+    wrong["spec"]["budget"] = {"parallelism": 0, "maxTrials": -1}
     with pytest.raises(Refused) as refused:
-        place.apply(study)
+        place.apply(wrong)
     for field in ("spec.budget.parallelism", "spec.budget.maxTrials"):
         assert field in str(refused.value)
-        assert field in refusal(study)
+        assert field in refusal(wrong)
+
+
+def test_what_is_likely_not_meant_is_told_in_the_condition_and_by_one_event(
+    place: Namespace,
+) -> None:
+    args = ["--learning_rate=${parameters.learning_rate}"]
+    asked = study("likely", trial={"image": "localhost/busybox:1", "args": args})
+    place.apply(asked)
+    told = place.wait_for_study("likely", lambda s: condition(s, "Accepted"), "has a verdict")
+    accepted = condition(told, "Accepted")
+    assert is_true(told, "Accepted")
+    assert accepted["reason"] == "Valid"
+    says = "has per_device_train_batch_size, num_train_epochs only if it reads KUBESTUDY_PARAMETERS"
+    assert says in accepted["message"]
+
+    of_it = "--field-selector=reason=SpecWarning,type=Warning"
+    until(lambda: "study/likely" in place.kubectl("get", "events", of_it), what="an event")
+    asked["spec"]["budget"]["parallelism"] = 2
+    place.apply(asked)
+    place.wait_for_study(
+        "likely", lambda s: s["status"]["observedGeneration"] == 2, "has seen the edit"
+    )
+    events = place.kubectl("get", "events", of_it, "--no-headers").splitlines()
+    assert len(events) == 1, "an edit that mends nothing says it no second time"
+    assert says in events[0]
+    place.kubectl("delete", "study", "likely")

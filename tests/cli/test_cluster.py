@@ -163,7 +163,7 @@ def test_trials_come_in_pages_and_parameters_in_their_order(
     assert [line.split()[0] for line in lines] == ["TRIAL", "grid-1", "grid-0"]
     (selector,) = {q["labelSelector"] for r, _, q in client.asked if r is TRIALS}
     assert selector == "kubestudy.dev/study=grid"
-    assert invoke("best", "grid", "-o", "args").stdout == "--lr=1e-05 --batch=32 --epochs=3\n"
+    assert invoke("best", "grid", "-o", "args").stdout == "--lr=1.0e-05 --batch=32 --epochs=3\n"
 
 
 def test_changes_go_to_the_api_server(client: FakeClient, invoke: Invoke) -> None:

@@ -62,7 +62,7 @@ def test_top_ranks_trials(here: Invoke) -> None:
 
 
 def test_best_gives_what_one_pastes(here: Invoke) -> None:
-    assert here("best", "grid", "-o", "args").stdout == "--lr=1e-05 --batch=32 --epochs=5\n"
+    assert here("best", "grid", "-o", "args").stdout == "--lr=1.0e-05 --batch=32 --epochs=5\n"
     told = here("best", "grid").stdout
     assert "grid-5 is the best trial of grid" in told and "accuracy   0.325" in told
     data = json.loads(here("best", "grid", "-o", "json").stdout)
@@ -87,7 +87,7 @@ def test_describe_tells_everything(here: Invoke) -> None:
         "Where:       results/grid",
         "Objective:   maximize accuracy",
         "Progress:    18/18: 18 succeeded",
-        "  lr       1e-05, 2e-05, 5e-05",
+        "  lr       1.0e-05, 2.0e-05, 5.0e-05",
         "Best:        grid-5 with accuracy 0.325",
         "Conditions:",
         "SearchSpaceExhausted",
@@ -109,7 +109,7 @@ def test_logs_of_a_trial_and_of_a_study(here: Invoke) -> None:
 def test_export_writes_all_of_it(here: Invoke) -> None:
     rows = list(csv.DictReader(io.StringIO(here("export", "grid").stdout)))
     assert len(rows) == 18
-    assert rows[5]["trial"] == "grid-5" and rows[5]["parameters.lr"] == "1e-05"
+    assert rows[5]["trial"] == "grid-5" and rows[5]["parameters.lr"] == "1.0e-05"
     assert rows[5]["objectives.accuracy"] == "0.325" and rows[5]["state"] == "Succeeded"
     records = [
         json.loads(line) for line in here("export", "grid", "-o", "jsonl").stdout.splitlines()

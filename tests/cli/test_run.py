@@ -102,7 +102,7 @@ def test_the_plain_output(finished_grid: Path) -> None:
         "grid-2    0.165      1e-05   16      5        TIME\n"
         "\n"
         "Best: grid-5 with accuracy 0.325\n"
-        "  --lr=1e-05 --batch=32 --epochs=5\n"
+        "  --lr=1.0e-05 --batch=32 --epochs=5\n"
         "\n"
         "Results: results/grid\n"
         "Next:    kubestudy best grid -o args"

@@ -123,4 +123,4 @@ def test_numbers_are_written_as_programs_read_them(place: Namespace) -> None:
     place.apply(study("numbers", parameters, trial=SHORT))
     place.wait_for_end("numbers")
     arguments = {tuple(told(place, pod)[0]) for pod in place.pods("numbers")}
-    assert arguments == {("--rate=1e-05", "--batch=16"), ("--rate=0.5", "--batch=16")}
+    assert arguments == {("--rate=1.0e-05", "--batch=16"), ("--rate=0.5", "--batch=16")}

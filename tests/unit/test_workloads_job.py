@@ -261,10 +261,10 @@ def filled(text: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("value", BITING)
-@pytest.mark.parametrize("where", ["{}", "a {} b", "{}{}", "${}", "${}(ab)"])
+@pytest.mark.parametrize("where", ["{}", "a {} b", "{}{}", "$${}", "$${}(ab)", "$$$${}"])
 def test_a_value_reaches_the_process_as_it_is(value: str, where: str) -> None:
     text = where.replace("{}", "${parameters.x}")
-    assert filled(text, value) == where.replace("{}", value)
+    assert filled(text, value) == where.replace("$$", "$").replace("{}", value)
 
 
 @given(value=values)
@@ -272,8 +272,19 @@ def test_a_value_reaches_the_process_as_it_is(value: str, where: str) -> None:
 def test_any_value_reaches_the_process_as_it_is(value: str) -> None:
     assert filled("${parameters.x}", value) == value
     assert filled("a=${parameters.x};", value) == f"a={value};"
-    assert filled("$${parameters.x}", value) == f"${value}"
     assert filled("$$${parameters.x}", value) == f"${value}"
+
+
+@given(dollars=st.integers(1, 9), value=values)
+@settings(deadline=None)
+def test_dollars_before_braces_are_halved_as_the_kubelet_does(dollars: int, value: str) -> None:
+    """Two are the text of one; one that is left makes the braces a placeholder."""
+    text, kept = "$" * dollars + "{parameters.x}", "$" * (dollars // 2)
+    written = value if dollars % 2 else "{parameters.x}"
+    assert filled(f"a{text}b", value) == f"a{kept}{written}b"
+    space = {"x": Parameter(name="x", choices=[value])}
+    assert placeholders.fill(f"a{text}b", {"x": value}, space) == f"a{kept}{written}b"
+    assert list(placeholders.names(text)) == ["parameters.x"] * (dollars % 2)
 
 
 @pytest.mark.parametrize("value", BITING)
@@ -323,7 +334,7 @@ def test_an_argument_or_variable_that_names_an_inactive_parameter_is_left_out(wh
         ({"values": [1, 2]}, 1, 1, "1"),
         ({"values": [1, 2.5]}, 1, 1.0, "1.0"),
         ({"min": 0, "max": 1}, 1, 1.0, "1.0"),
-        ({"min": 0, "max": 1}, 1e-5, 1e-5, "1e-05"),
+        ({"min": 0, "max": 1}, 1e-5, 1e-5, "1.0e-05"),
         ({"min": 0, "max": 9, "type": "Int"}, 3.0, 3, "3"),
         ({"choices": ["no", "1"]}, "no", "no", "no"),
         ({"choices": ["no", "1"]}, "1", "1", "1"),

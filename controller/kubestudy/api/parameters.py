@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -33,6 +34,17 @@ def _number(value: object) -> object:
 JsonNumber = Annotated[
     Number, BeforeValidator(_number), Field(json_schema_extra={"type": "number"})
 ]
+
+
+def float_text(number: float) -> str:
+    """Writes a finite number in its shortest digits, so that every usual reader has it again.
+
+    Python writes ``1e-05``, which YAML 1.1 (PyYAML, OmegaConf) takes for a string: there a number
+    has a point, and its exponent a sign. ``1.0e-05`` is the same number in Python, C, Java, JSON
+    and both versions of YAML.
+    """
+    digits, e, exponent = repr(number).partition("e")
+    return f"{digits}.0e{exponent}" if e and "." not in digits else repr(number)
 
 
 class ParameterType(StrEnum):
@@ -272,10 +284,16 @@ class Parameter(ApiModel):
     def text(self, value: Value) -> str:
         """Writes a value of this parameter as a program reads it from its arguments.
 
-        A Double keeps its point or exponent even where it is whole (``1.0``), an Int never has
-        one, and a string is itself.
+        A Double always has a point (``1.0``, ``1.0e-05``), an Int never has one, and a string is
+        itself.
         """
-        return str(self.typed(value))
+        typed = self.typed(value)
+        return float_text(typed) if isinstance(typed, float) else str(typed)
+
+    def json_text(self, value: Value) -> str:
+        """Writes a value of this parameter as JSON, a number as in :meth:`text`."""
+        typed = self.typed(value)
+        return json.dumps(typed, ensure_ascii=False) if isinstance(typed, str) else self.text(value)
 
     def typed(self, value: Value) -> Value:
         """Gives a value that came through JSON its parameter's own type again."""

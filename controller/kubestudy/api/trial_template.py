@@ -69,7 +69,8 @@ class TrialTemplate(ApiModel):
         default=None,
         max_length=256,
         description="Arguments; the parameters follow as --name=value, unless a"
-        " ${parameters.name} placeholder is used anywhere in command, args or env.",
+        " ${parameters.name} placeholder is used anywhere in command, args or env. $${...} is the"
+        " text ${...}.",
         json_schema_extra=ATOMIC,
     )
     env: list[EnvVar] | None = Field(

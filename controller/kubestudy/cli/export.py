@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from kubestudy.api.meta import rfc3339
+from kubestudy.api.parameters import float_text
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.cli.outcomes import ranks_of
@@ -74,7 +75,9 @@ def export(study: str, output: str, where: Where) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula stands behind an apostrophe."""
+    """A number in full; a text that a spreadsheet would take for a formula is quoted."""
+    if isinstance(value, float):
+        return float_text(value)
     return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULAS else value
 
 

@@ -20,8 +20,9 @@ from kubestudy.cli.follow import view
 from kubestudy.cli.program import program_name
 from kubestudy.cli.report import report
 from kubestudy.cli.source import DEFAULT_RESULTS
-from kubestudy.cli.tables import echo, note
+from kubestudy.cli.tables import echo, note, warn
 from kubestudy.cli.views import study_state, study_story
+from kubestudy.core.acceptance import warnings
 from kubestudy.local import container
 from kubestudy.local.engine import Engine
 from kubestudy.local.machine import Machine, this_machine
@@ -113,6 +114,8 @@ def run(
                 f"{file}: spec.warmStart.studies[{i}]: there is no Study {name!r} in {results}"
             )
     if not quiet:
+        for warning in warnings(study):
+            warn(f"{file}: {warning}")
         for difference in container.differences(study, machine):
             note(difference)
     try:

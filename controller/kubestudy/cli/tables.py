@@ -41,8 +41,17 @@ def echo(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Tells something beside the matter, on standard error."""
+    _aside("note:", text)
+
+
+def warn(text: str) -> None:
+    """Tells what is likely a mistake, on standard error."""
+    _aside("warning:", text)
+
+
+def _aside(word: str, text: str) -> None:
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(f"{click.style('note:', fg='yellow')} {text}", err=True, color=colour)
+    click.echo(f"{click.style(word, fg='yellow')} {text}", err=True, color=colour)
 
 
 def state(text: str, of: str | None = None) -> str:

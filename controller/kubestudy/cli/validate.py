@@ -10,8 +10,9 @@ from kubestudy.algorithms import custom
 from kubestudy.api.study import Study
 from kubestudy.cli import files as manifest_files
 from kubestudy.cli.errors import INVALID
-from kubestudy.cli.tables import echo, note
+from kubestudy.cli.tables import echo, note, warn
 from kubestudy.cli.views import headline
+from kubestudy.core.acceptance import warnings
 
 
 @click.command()
@@ -30,7 +31,7 @@ def validate(files: tuple[str, ...], samplers: tuple[str, ...], quiet: bool) -> 
 
     Reads each FILE (- is standard input) exactly as kubectl does, checks every Study in it as
     the API server and the controller would, and prints an error per line as FILE: FIELD: MESSAGE.
-    Ends with 2 if anything is wrong.
+    Ends with 2 if anything is wrong. What is only likely to be wrong is a warning.
 
     \b
       kubestudy validate mrpc.yaml
@@ -52,8 +53,10 @@ def validate(files: tuple[str, ...], samplers: tuple[str, ...], quiet: bool) -> 
             echo(f"{checked.label}: {checked.title}: not a Study, not checked")
             continue
         echo(f"{checked.label}: {checked.title} is valid: {headline(checked.study)}")
-        for warning in _unknown(checked.study):
-            note(f"{checked.label}: {warning}")
+        for warning in warnings(checked.study):
+            warn(f"{checked.label}: {warning}")
+        for unknown in _unknown(checked.study):
+            note(f"{checked.label}: {unknown}")
     if wrong:
         sys.exit(INVALID)
 
@@ -61,16 +64,16 @@ def validate(files: tuple[str, ...], samplers: tuple[str, ...], quiet: bool) -> 
 def _unknown(study: Study) -> list[str]:
     """What only the cluster can tell."""
     spec = study.spec.trial
-    warnings = []
+    unknown = []
     if spec.template is not None:
-        warnings.append("spec.trial.template: whether the cluster takes this pod is not known here")
+        unknown.append("spec.trial.template: whether the cluster takes this pod is not known here")
     elif spec.image is not None:
-        warnings.append(
+        unknown.append(
             f"spec.trial.image: whether {spec.image} takes these arguments is not known here"
         )
     for field, folder in (("checkpoints", spec.checkpoints), ("outputs", spec.outputs)):
         if folder is not None:
-            warnings.append(
+            unknown.append(
                 f"spec.trial.{field}: whether the claim {folder.claim_name} exists is not known"
             )
-    return warnings
+    return unknown

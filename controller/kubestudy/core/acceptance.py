@@ -21,9 +21,11 @@ from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
 from kubestudy.core.inheritance_acceptance import inheritance_problems
 from kubestudy.core.metric_regex import MetricRegex, MetricRegexError
+from kubestudy.core.passing import passing_problems, passing_warnings
 from kubestudy.core.placeholder_acceptance import placeholder_problems
 from kubestudy.core.pod_security import NOTHING, Allowed, pod_security_problems
 from kubestudy.core.promql import PromQLError, bind
+from kubestudy.core.shell_scripts import scripts
 from kubestudy.core.space_acceptance import space_problems
 from kubestudy.core.stopping_acceptance import stopping_problems
 from kubestudy.core.suggesting import number_of_suggestions, search_space
@@ -31,8 +33,6 @@ from kubestudy.core.template_shape import shape_problems
 
 MAX_ERRORS = 20
 """How many errors of one Study are reported at once."""
-
-SHELLS = {"sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"}
 
 # What the controller itself puts into a pod template or decides about it.
 _RESERVED_POD_FIELDS = {
@@ -63,6 +63,7 @@ def problems(
         _search(spec),
         stopping_problems(spec),
         placeholder_problems(spec),
+        passing_problems(spec),
         _metrics(spec, sources),
         _pod(spec),
         pod_security_problems(spec, allowed),
@@ -77,6 +78,11 @@ def _search(spec: StudySpec) -> Iterator[FieldError]:
     yield from of_space
     if not of_space:
         yield from _algorithm(spec)
+
+
+def warnings(study: Study) -> list[FieldError]:
+    """Lists what is likely not meant in a Study that can be run."""
+    return [FieldError(f"spec.{e.field}", e.message) for e in passing_warnings(study.spec)]
 
 
 def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
@@ -289,8 +295,8 @@ def _shell_text(path: str, command: list[Any], args: list[Any]) -> Iterator[Fiel
     words = [("command", i, w) for i, w in enumerate(command)]
     words += [("args", i, w) for i, w in enumerate(args)]
     texts = [str(w) for _, _, w in words]
-    for script in _scripts(texts):
-        if not any(n.startswith("parameters.") for n in placeholders.names(texts[script])):
+    for script in scripts(texts):
+        if not placeholders.parameter_names(texts[script]):
             continue
         field, i, _ = words[script]
         yield FieldError(
@@ -298,18 +304,3 @@ def _shell_text(path: str, command: list[Any], args: list[Any]) -> Iterator[Fiel
             "a shell would read the parameter's value as code; pass it after the script and use"
             ' "$1" in it, as in [sh, -c, \'train --lr "$1"\', sh, "${parameters.lr}"]',
         )
-
-
-def _scripts(texts: list[str]) -> Iterator[int]:
-    """Where a shell's script stands: after its options, such as ``-c`` or ``-euo pipefail -c``."""
-    for start, text in enumerate(texts):
-        if text.rsplit("/", 1)[-1] not in SHELLS:
-            continue
-        word, is_script = start + 1, False
-        while word < len(texts) and texts[word][:1] in ("-", "+") and texts[word] != "--":
-            letters = texts[word].lstrip("-+") if texts[word][:2] != "--" else ""
-            is_script |= "c" in letters
-            word += 1 + letters.count("o") + letters.count("O")
-        word += word < len(texts) and texts[word] == "--"
-        if is_script and word < len(texts):
-            yield word

@@ -5,6 +5,9 @@ all of a string, the string is replaced by the value itself, a number staying a 
 longer string the value's text is put in. A value is never parsed again: not as YAML, not as
 a placeholder, and (see ``escape``) not as a reference to a variable by the kubelet.
 
+``$${parameters.name}`` stands for the text ``${parameters.name}``. In what a container is started
+with, the kubelet makes ``$$`` a ``$`` anyway; elsewhere it is done here, before braces only.
+
 A conditional parameter that is not active has no value: an argument or a variable that names it is
 left out. Nowhere else may it be named.
 """
@@ -17,14 +20,15 @@ from typing import Any
 
 from kubestudy.api.parameters import Parameter, Value
 
-PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
+_BRACES = re.compile(r"(?<!\$)(\$+)\{([^{}]*)\}")
+_WHOLE = re.compile(r"\$\{parameters\.([^{}]*)\}")
 _PREFIX = "parameters."
 
 
 def names(template: Any) -> Iterator[str]:
     """Lists what the placeholders of a template say between their braces."""
     if isinstance(template, str):
-        yield from PLACEHOLDER.findall(template)
+        yield from (name for dollars, name in _BRACES.findall(template) if len(dollars) % 2)
     elif isinstance(template, Mapping):
         for value in template.values():
             yield from names(value)
@@ -36,6 +40,12 @@ def names(template: Any) -> Iterator[str]:
 def parameter_names(template: Any) -> set[str]:
     """Names the parameters that a template asks for."""
     return {n.removeprefix(_PREFIX) for n in names(template) if n.startswith(_PREFIX)}
+
+
+def whole(text: str) -> str | None:
+    """Names the parameter whose placeholder is all of a text; None where it is not."""
+    match = _WHOLE.fullmatch(text)
+    return match[1] if match else None
 
 
 def without_inactive(
@@ -77,22 +87,21 @@ def _fill_text(
     space: Mapping[str, Parameter],
     for_container: bool,
 ) -> Any:
-    def value_text(match: re.Match[str]) -> str:
-        name = match[1].removeprefix(_PREFIX)
-        if not match[1].startswith(_PREFIX) or name not in values:
+    def filled(match: re.Match[str]) -> str:
+        dollars, inner = match[1], match[2]
+        # In a container the kubelet halves the dollars before the last one.
+        kept = "$" * (len(dollars) // 2 * (2 if for_container else 1))
+        if len(dollars) % 2 == 0:
+            return f"{kept}{{{inner}}}"
+        name = inner.removeprefix(_PREFIX)
+        if not inner.startswith(_PREFIX) or name not in values:
             return match[0]
         written = space[name].text(values[name])
-        if not for_container:
-            return written
-        # A lone $ of the template would join with a value such as (HOME) or $(HOME).
-        before = text[: match.start()]
-        lone = (len(before) - len(before.rstrip("$"))) % 2 == 1
-        return ("$" if lone else "") + escape(written)
+        return kept + (escape(written) if for_container else written)
 
-    whole = PLACEHOLDER.fullmatch(text)
-    if whole and not for_container and (name := whole[1].removeprefix(_PREFIX)) in values:
+    if not for_container and (name := whole(text)) is not None and name in values:
         return space[name].typed(values[name])
-    return PLACEHOLDER.sub(value_text, text)
+    return _BRACES.sub(filled, text)
 
 
 def escape(text: str) -> str:

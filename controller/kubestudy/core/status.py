@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from kubestudy.api.budget import MAX_TRIALS
+from kubestudy.api.meta import Condition
 from kubestudy.api.repeats import Confirm
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import GpuSeconds, StudyStatus, TrialCounts
 from kubestudy.api.trial import FAILED, PAUSED, RUNNING, STOPPED, SUCCEEDED
+from kubestudy.core.acceptance import warnings
 from kubestudy.core.conditions import said
 from kubestudy.core.confirming import confirming, searching
 from kubestudy.core.early_stopping import saved_by_early_stopping
@@ -79,9 +81,7 @@ def study_status(
 
     before = study.status or StudyStatus()
     generation = study.metadata.generation
-    conditions = said(
-        before.conditions or [], "Accepted", True, "Valid", "the Study can be run", now, generation
-    )
+    conditions = _accepted(study, now)
     suspended = study.spec.suspend and not over
     if suspended or (before.conditions and any(c.type == "Suspended" for c in before.conditions)):
         conditions = said(
@@ -155,6 +155,13 @@ def _without_rungs(study: Study, trials: Sequence[Progress]) -> str:
     )
 
 
+def _accepted(study: Study, now: datetime) -> list[Condition]:
+    """The conditions of a Study that can be run, with what in it is likely not meant."""
+    message = "; ".join(["the Study can be run", *(f"warning: {w}" for w in warnings(study))])
+    before = (study.status.conditions if study.status else None) or []
+    return said(before, "Accepted", True, "Valid", message, now, study.metadata.generation)
+
+
 def _confirming_trials(confirm: Confirm, trials: Sequence[Progress], total: int, left: int) -> int:
     """How many trials confirm others: those that there are to be, or at most will be."""
     return len(confirming(trials)) + left or min(confirm.top, total) * confirm.seeds
@@ -180,9 +187,7 @@ def blocked(
     """
     before = study.status or StudyStatus()
     generation = study.metadata.generation
-    conditions = said(
-        before.conditions or [], "Accepted", True, "Valid", "the Study can be run", now, generation
-    )
+    conditions = _accepted(study, now)
     conditions = said(conditions, "Progressing", False, reason, message, now, generation)
     counted = planned or before
     return counted.model_copy(

@@ -9,6 +9,7 @@ from kubestudy.api.meta import condition
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.validation import FieldError
+from kubestudy.core.acceptance import warnings
 from kubestudy.core.conditions import said
 from kubestudy.core.plan import Event, Plan
 from kubestudy.core.results import new_best
@@ -24,6 +25,8 @@ def tell(plan: Plan, study: Study, status: StudyStatus) -> None:
     old = {c.type: c for c in before.conditions or ()}
     for c in status.conditions or ():
         known = old.get(c.type)
+        if c.type == "Accepted" and (known is None or known.message != c.message):
+            _warn(plan, study)
         if known is not None and known.status == c.status:
             continue
         if c.type == "Accepted":
@@ -34,6 +37,12 @@ def tell(plan: Plan, study: Study, status: StudyStatus) -> None:
             plan.events.append(Event(c.reason, f"the Study is {c.reason.lower()}"))
     if (news := new_best(before, status)) is not None:
         plan.events.append(news)
+
+
+def _warn(plan: Plan, study: Study) -> None:
+    """Once for each change of what is likely not meant."""
+    if found := warnings(study):
+        plan.events.append(Event("SpecWarning", "; ".join(map(str, found)), warning=True))
 
 
 def refuse(study: Study, wrong: Sequence[FieldError], now: datetime) -> Plan:

@@ -16,6 +16,7 @@ from kubestudy.api.trial_template import TrialTemplate
 from kubestudy.core import placeholders
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
+from kubestudy.core.passing import follow_as_arguments
 from kubestudy.workloads.pod import TRIAL, Manifest
 from kubestudy.workloads.pushing import PushSettings, let_push
 from kubestudy.workloads.scraping import METRICS_PORT, expose, scraping_env
@@ -155,7 +156,7 @@ def _short_form(
         pod["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
         container["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
     template = _filled({"spec": pod}, space, values)
-    if not placeholders.parameter_names([spec.command or [], args, env]):
+    if follow_as_arguments(spec):
         # After the placeholders are filled: a value that looks like one is none.
         main = trains(template)
         main["args"] = main.get("args", []) + [

@@ -21,9 +21,13 @@ def environment(study: Study, trial: Trial, run: RunKey) -> dict[str, str]:
     """What a trial's container is told, as in ``docs/trial-contract.md``."""
     space = study.spec.passed
     given = study.spec.passed_values(trial.spec.parameters, trial.spec.seed)
-    values = {name: p.typed(given[name]) for name, p in space.items() if name in given}
+    values = [
+        f"{json.dumps(name)}: {p.json_text(given[name])}"
+        for name, p in space.items()
+        if name in given
+    ]
     env = {
-        "KUBESTUDY_PARAMETERS": json.dumps(values, ensure_ascii=False),
+        "KUBESTUDY_PARAMETERS": f"{{{', '.join(values)}}}",
         "KUBESTUDY_STUDY": study.metadata.name,
         "KUBESTUDY_TRIAL": trial.metadata.name,
         "KUBESTUDY_OBJECTIVES": ",".join(study.spec.owed),
