@@ -16,6 +16,7 @@ from kubestudy.cli.errors import NOT_FOUND, CommandError
 from kubestudy.cli.outcomes import bounded, front_rows, over_seeds
 from kubestudy.cli.program import program_name
 from kubestudy.cli.tables import bold, columns, echo
+from kubestudy.cli.terminal import write_data
 from kubestudy.cli.views import arguments, counts, failures, in_order, study_story
 from kubestudy.cli.views import why as why_of
 from kubestudy.cli.where import Where, where_options
@@ -54,11 +55,11 @@ def best(study: str, output: str, by: str | None, where: Where) -> None:
         winner = _best_by(found, by, front or [winner])
     match output:
         case "args":
-            echo(arguments(found, winner.parameters))
+            write_data(arguments(found, winner.parameters))
         case "json":
-            echo(json.dumps(winner.to_json(), indent=2, ensure_ascii=False))
+            write_data(json.dumps(winner.to_json(), indent=2, ensure_ascii=False))
         case "yaml":
-            echo(manifests.dump(winner.to_json()).rstrip())
+            write_data(manifests.dump(winner.to_json()).rstrip())
         case _ if front and by is None:
             echo(f"The Pareto front of {found.metadata.name}:")
             echo(columns(front_rows(found, front), indent="  "))

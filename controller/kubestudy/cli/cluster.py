@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
 from kubernetes.config import ConfigException
 
 from kubestudy.api.base import LABEL_RUN, LABEL_STUDY
@@ -21,6 +20,7 @@ from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, Model, read
 from kubestudy.cli.errors import NOT_FOUND, CommandError, NotFound
 from kubestudy.cli.source import DEFAULT_RESULTS, Told
+from kubestudy.cli.tables import warn
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name, label_value
 from kubestudy.local.engine import Moment
@@ -273,7 +273,7 @@ class ClusterSource:
 
 def _left_out(key: Key | None, error: Exception) -> None:
     name = "/".join(key) if key else "an object"
-    click.echo(f"warning: {name} is left out: {error}", err=True)
+    warn(f"{name} is left out: {error}")
 
 
 def _batch(changes: _Changes) -> Iterator[_Change | Exception]:

@@ -8,6 +8,7 @@ import click
 
 from kubestudy.cli.errors import InvalidInput
 from kubestudy.cli.tables import echo
+from kubestudy.cli.terminal import shown
 from kubestudy.cli.views import counts
 from kubestudy.cli.where import Where, where_options
 
@@ -35,6 +36,6 @@ def delete(study: str, yes: bool, where: Where) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise InvalidInput(f"would delete {what}; say --yes, since nobody can be asked here")
-        click.confirm(f"Delete {what} for good?", abort=True)
+        click.confirm(shown(f"Delete {what} for good?"), abort=True)
     source.delete(found)
     echo(f"{study} deleted")

@@ -8,6 +8,8 @@ from typing import IO, Any
 
 import click
 
+from kubestudy.cli.terminal import styled, write
+
 FAILED, INVALID, NOT_FOUND, INTERRUPTED = 1, 2, 3, 130
 
 _NAMED = 10
@@ -21,7 +23,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Prints it."""
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {self.message}", err=True)
+        write(f"{styled('error:', 'red', 'bold')} {self.message}", err=True)
 
 
 class InvalidInput(CommandError):

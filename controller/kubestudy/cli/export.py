@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import sys
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from kubestudy.api.parameters import float_text
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.cli.outcomes import ranks_of
+from kubestudy.cli.terminal import write_data
 from kubestudy.cli.views import in_order, reason
 from kubestudy.cli.where import Where, where_options
 from kubestudy.core.ranking import volumes
@@ -64,14 +65,16 @@ def export(study: str, output: str, where: Where) -> None:
             records[i]["hypervolume"] = volume
     if output == "jsonl":
         for record in records:
-            click.echo(json.dumps(record, ensure_ascii=False))
+            write_data(json.dumps(record, ensure_ascii=False))
         return
     # Metrics of any trial make columns; the order is that of the first trial that has them.
     fields = list(dict.fromkeys(f for r in records for f in r))
     fields.sort(key=lambda f: _SECTIONS.index(f.split(".")[0]))
-    writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fields, lineterminator="\n")
     writer.writerow({field: _cell(field) for field in fields})
     writer.writerows({field: _cell(value) for field, value in r.items()} for r in records)
+    write_data(table.getvalue().removesuffix("\n"))
 
 
 def _cell(value: Any) -> Any:

@@ -9,6 +9,7 @@ import click
 from kubestudy.api import manifests
 from kubestudy.cli.source import study_or_trial
 from kubestudy.cli.tables import columns, echo, note
+from kubestudy.cli.terminal import write_data
 from kubestudy.cli.views import study_rows, trial_rows
 from kubestudy.cli.where import Where, where_options
 
@@ -48,7 +49,7 @@ def get(name: str | None, output: str, where: Where) -> None:
             data = [item.to_json() for item in shown]
             whole = data[0] if name else {"apiVersion": "v1", "kind": "List", "items": data}
             text = json.dumps(whole, indent=2) if output == "json" else manifests.dump(whole)
-            echo(text.rstrip())
+            write_data(text.rstrip())
         case _ if trial:
             echo(columns(trial_rows(studies[0], [trial])))
         case _ if not studies:

@@ -16,6 +16,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import PENDING, RUNNING, Trial
 from kubestudy.cli.outcomes import folds_done, front_rows, with_deviation
 from kubestudy.cli.tables import columns, number, short, span
+from kubestudy.cli.terminal import shown
 from kubestudy.cli.views import (
     assignment,
     counts,
@@ -48,7 +49,8 @@ class Live:
 
     def __init__(self, hint: str):
         self._hint = hint
-        self._console = Console(highlight=False)
+        # What others wrote is text: no markup, and no emoji by name.
+        self._console = Console(highlight=False, markup=False, emoji=False)
         self._moment: Moment | None = None
         self._live = RichLive(
             console=self._console,
@@ -86,7 +88,9 @@ class Live:
 
 def _title(moment: Moment) -> Text:
     study = moment.study
-    return Text.assemble((study.metadata.name, "bold"), "  ", (headline(study), "dim"))
+    return Text.assemble(
+        (shown(study.metadata.name), "bold"), "  ", (shown(headline(study)), "dim")
+    )
 
 
 def _progress(moment: Moment) -> RenderableType:
@@ -135,15 +139,15 @@ def _running(moment: Moment, room: int) -> RenderableType | None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
     table.add_column("trial", no_wrap=True, style="cyan")
     for objective in study.spec.objectives:
-        table.add_column(objective.metric, justify="right", no_wrap=True)
+        table.add_column(shown(objective.metric), justify="right", no_wrap=True)
     if study.spec.cross_validation:
         table.add_column("folds", justify="right", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("for", justify="right", no_wrap=True)
     for name in study.spec.parameter:
-        table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(shown(name), justify="right", no_wrap=True, overflow="ellipsis", ratio=1)
     for t in at_work[:room]:
-        table.add_row(t.metadata.name, *_now(study, t), *_values(moment, t))
+        table.add_row(shown(t.metadata.name), *_now(study, t), *_values(moment, t))
     if len(at_work) > room:
         table.add_row(f"and {len(at_work) - room} more", style="dim")
     return table
@@ -154,7 +158,7 @@ def _now(study: Study, trial: Trial) -> list[str | Text]:
     objectives, validation = study.spec.objectives, study.spec.cross_validation
     done = [f"{folds_done(trial)}/{validation.folds}"] if validation else []
     if trial.state == PENDING:
-        story = Text(reason(trial)[0].lower() or "starting", style="dim")
+        story = Text(shown(reason(trial)[0].lower()) or "starting", style="dim")
         return [story, *[""] * (len(objectives) - 1), *done, "", ""]
     values = [number(latest(trial, o.metric)) for o in objectives]
     return [*values, *done, number(step(trial)), duration(trial)]
@@ -171,16 +175,18 @@ def _best(moment: Moment) -> RenderableType:
     if best is None:
         done = counts(moment.study).succeeded
         return Text(f"no trial {'is feasible' if done else 'has finished'} yet", style="dim")
-    line = Text.assemble(("★ best  ", "bold green"), (best.trial, "bold"))
+    line = Text.assemble(("★ best  ", "bold green"), (shown(best.trial), "bold"))
     for value in best.objectives:
-        line.append(f"  {value.metric} ").append(with_deviation(value), "bold green")
-    line.append(f"  {assignment(moment.study, best.parameters)}")
+        line.append(f"  {shown(value.metric)} ").append(with_deviation(value), "bold green")
+    line.append(f"  {shown(assignment(moment.study, best.parameters))}")
     front = (moment.study.status.pareto_front if moment.study.status else None) or []
     if len(front) < 2:
         return line
-    shown = columns(front_rows(moment.study, front[:_FRONT]))
+    lines = columns(front_rows(moment.study, front[:_FRONT])).split("\n")
     more = f"  and {len(front) - _FRONT} more" if len(front) > _FRONT else ""
-    return Group(line, Text(f"Pareto front{more}", style="dim"), Text(shown))
+    return Group(
+        line, Text(f"Pareto front{more}", style="dim"), *(Text(shown(line)) for line in lines)
+    )
 
 
 def _failed(moment: Moment) -> RenderableType | None:
@@ -191,7 +197,9 @@ def _failed(moment: Moment) -> RenderableType | None:
     for _ in range(2):
         grid.add_column(no_wrap=True, overflow="ellipsis")
     for failure in failed[:_FAILURES]:
-        grid.add_row(Text(f"✗ {failure.names}", style="red"), Text(why(failure.trials[0])))
+        grid.add_row(
+            Text(f"✗ {shown(failure.names)}", style="red"), Text(shown(why(failure.trials[0])))
+        )
     if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
         grid.add_row("", Text(f"and {others} more", style="dim"))
     return grid

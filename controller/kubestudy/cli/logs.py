@@ -11,7 +11,8 @@ import click
 from kubestudy.api.study import Study
 from kubestudy.api.trial import RUNNING, Trial
 from kubestudy.cli.source import Source, study_or_trial
-from kubestudy.cli.tables import echo, note
+from kubestudy.cli.tables import note
+from kubestudy.cli.terminal import write_log
 from kubestudy.cli.where import Where, where_options
 
 
@@ -23,7 +24,8 @@ def logs(name: str, follow: bool, where: Where) -> None:
     """Print what a trial has printed in its last run.
 
     Of a Study, those trials that are at work now, each line with its trial's name before it;
-    where none is, the one that ended last.
+    where none is, the one that ended last. On a terminal, what would drive it is left out or shown
+    as an escape, except colours; written to a file or a program, each line is as it was printed.
 
     \b
       kubestudy logs mrpc-7
@@ -44,10 +46,10 @@ def logs(name: str, follow: bool, where: Where) -> None:
         note(f"{name} has no trials yet")
     elif len(chosen) == 1:
         for line in source.logs(study, chosen[0], follow):
-            echo(line)
+            write_log(line)
     else:
         for who, line in _merged(source, study, chosen, follow):
-            echo(f"{click.style(f'[{who}]', dim=True)} {line}")
+            write_log(line, of=who)
 
 
 def _merged(

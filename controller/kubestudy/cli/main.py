@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import os
 import sys
 
 import click
 
 from kubestudy import __version__
+from kubestudy.cli.errors import CommandError
 from kubestudy.cli.program import program_name
+from kubestudy.cli.terminal import write
 
 # Section by section: the command, its module, and what it does in a few words. The help page is
 # made from this table, so that showing it imports no command.
@@ -111,7 +114,12 @@ def main() -> None:
     try:
         sys.exit(cli.main(prog_name=program_name(), standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, CommandError):
+            error.show()
+        else:  # It quotes what was typed, or what a file is called.
+            page = io.StringIO()
+            error.show(page)
+            write(page.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo(err=True)
@@ -122,8 +130,7 @@ def main() -> None:
     except OSError as error:  # A folder that cannot be written, a disk that is full.
         if error.filename is None:
             raise
-        message = f"{error.filename}: {error.strerror}"
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        CommandError(f"{error.filename}: {error.strerror}").show()
         sys.exit(1)
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-import click
-
 from kubestudy.api.parameters import Parameter, Value
+from kubestudy.cli.terminal import shown, styled, width, write
 from kubestudy.core.status import duration_text
 
 NONE = "-"
@@ -26,47 +22,36 @@ STATE_COLOURS = {
     "Pending": None,
 }
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def colourful() -> bool:
-    """Whether standard output shows colours: a terminal, where NO_COLOR is not set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
 
 def echo(text: str = "") -> None:
     """Prints to standard output, without colours where it shows none."""
-    click.echo(text, color=colourful())
+    write(text)
 
 
 def note(text: str) -> None:
     """Tells something beside the matter, on standard error."""
-    _aside("note:", text)
+    write(f"{styled('note:', 'yellow')} {text}", err=True)
 
 
 def warn(text: str) -> None:
-    """Tells what is likely a mistake, on standard error."""
-    _aside("warning:", text)
-
-
-def _aside(word: str, text: str) -> None:
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(f"{click.style(word, fg='yellow')} {text}", err=True, color=colour)
+    """Says what is likely a mistake, on standard error."""
+    write(f"{styled('warning:', 'yellow')} {text}", err=True)
 
 
 def state(text: str, of: str | None = None) -> str:
     """A state, or another word for it, in the state's colour."""
-    return click.style(text, fg=STATE_COLOURS.get(of or text))
+    colour = STATE_COLOURS.get(of or text)
+    return styled(text, colour) if colour else text
 
 
 def bold(text: str) -> str:
     """Text that stands out."""
-    return click.style(text, bold=True)
+    return styled(text, "bold")
 
 
 def dim(text: str) -> str:
     """Text that stands back."""
-    return click.style(text, dim=True)
+    return styled(text, "dim")
 
 
 def number(value: float | None) -> str:
@@ -86,8 +71,8 @@ def short(parameter: Parameter, value: Value) -> str:
 
 def one_line(text: str, longest: int = 200) -> str:
     """Text on one line: what would break it, or drive a terminal, is escaped."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+    line = shown(text)
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 def span(start: datetime | None, end: datetime | None = None) -> str:
@@ -99,14 +84,10 @@ def span(start: datetime | None, end: datetime | None = None) -> str:
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     """Rows as aligned columns, as kubectl does it; the first row is the heading."""
-    table = [list(row) for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
+    table = [[cell.replace("\n", r"\n") for cell in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(*table, strict=True)]
     lines = []
     for row in table:
-        cells = [c + " " * (w - _width(c)) for c, w in zip(row, widths, strict=True)]
+        cells = [c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)]
         lines.append(indent + "   ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def _width(text: str) -> int:
-    return len(_ANSI.sub("", text))

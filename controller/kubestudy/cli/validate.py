@@ -10,7 +10,8 @@ from kubestudy.algorithms import custom
 from kubestudy.api.study import Study
 from kubestudy.cli import files as manifest_files
 from kubestudy.cli.errors import INVALID
-from kubestudy.cli.tables import echo, note, warn
+from kubestudy.cli.tables import bold, echo, note, warn
+from kubestudy.cli.terminal import shown
 from kubestudy.cli.views import headline
 from kubestudy.core.acceptance import warnings
 
@@ -40,23 +41,24 @@ def validate(files: tuple[str, ...], samplers: tuple[str, ...], quiet: bool) -> 
     custom.allow(samplers)
     wrong = False
     for checked in (c for file in files for c in manifest_files.check(file)):
+        label, title = shown(checked.label), shown(checked.title)
         for error in checked.errors:
             echo(
-                f"{checked.label}: {click.style(error.field, bold=True)}: {error.message}"
+                f"{label}: {bold(error.field)}: {error.message}"
                 if error.field
-                else f"{checked.label}: {error.message}"
+                else f"{label}: {error.message}"
             )
         wrong = wrong or bool(checked.errors)
         if checked.errors or quiet:
             continue
         if checked.study is None:
-            echo(f"{checked.label}: {checked.title}: not a Study, not checked")
+            echo(f"{label}: {title}: not a Study, not checked")
             continue
-        echo(f"{checked.label}: {checked.title} is valid: {headline(checked.study)}")
+        echo(f"{label}: {title} is valid: {headline(checked.study)}")
         for warning in warnings(checked.study):
-            warn(f"{checked.label}: {warning}")
+            warn(f"{label}: {warning}")
         for unknown in _unknown(checked.study):
-            note(f"{checked.label}: {unknown}")
+            note(f"{label}: {unknown}")
     if wrong:
         sys.exit(INVALID)
 
