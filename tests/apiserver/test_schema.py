@@ -130,6 +130,7 @@ def begun(namespace: Namespace) -> Namespace:
         ("confirm", {"seeds": 3}),
         ("parameterConstraints", [{"expression": "x < 2"}]),
         ("warmStart", {"studies": ["other"]}),
+        ("initialTrials", [{"learning_rate": 1e-5}]),
     ],
 )
 def test_what_makes_results_comparable_is_immutable(

@@ -16,7 +16,7 @@ from kubestudy.api.base import ApiModel, Rule, nested_model
 from kubestudy.api.crd import custom_resource_definitions, structural_schema
 from kubestudy.api.durations import parse_duration
 from kubestudy.api.meta import ObjectMeta
-from kubestudy.api.study import Study
+from kubestudy.api.study import IMMUTABLE, Study, StudySpec
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.acceptance import MAX_ERRORS, problems
@@ -504,3 +504,12 @@ def test_of_many_unknown_fields_some_are_named() -> None:
         parse_study(study_document(trial={"template": {"spec": spec}}))
     assert len(error.value.errors) == 20
     assert len(str(error.value)) < 5000
+
+
+EDITABLE = {"budget", "trial", "metrics", "earlyStopping", "suspend"}
+
+
+def test_each_field_of_a_study_may_be_edited_or_not_on_a_cluster_and_here_alike() -> None:
+    fields = {f.alias or name for name, f in StudySpec.model_fields.items()}
+    assert fields == {*IMMUTABLE, *EDITABLE}
+    assert [t.field for t in Study.transitions] == [f"spec.{field}" for field in IMMUTABLE]

@@ -173,8 +173,8 @@ def test_a_run_on_its_way_out_is_not_paid_for_twice() -> None:
     again = decide(snapshot(of, after, runs, now=3700))
     assert again.status.conditions[1].reason == "Stopping"
 
-    followed = [follow(t, {r.key: r for r in runs}, {}, of.spec, 1, at(3700)) for t in after]
-    told_why = spent_budget(of, followed, at(0), 1, at(3700))
+    followed = [follow(t, {r.key: r for r in runs}, {}, of.spec, at(3700)) for t in after]
+    told_why = spent_budget(of, followed, at(0), at(3700))
     assert told_why.message.startswith("3.00 GPU-hours used")
 
 
@@ -427,7 +427,7 @@ def test_reports_that_were_never_seen_are_told() -> None:
     made = told(accuracy=0.5)
     made.missing = 3
     of = facts(state=S)
-    progress = follow(trial(), {of.key: of}, {of.pod_uid: made}, study().spec, 0, at(70))
+    progress = follow(trial(), {of.key: of}, {of.pod_uid: made}, study().spec, at(70))
     (complete,) = [c for c in progress.status.conditions if c.type == "ObservationsComplete"]
     assert (complete.status, complete.reason) == ("False", "ObservationsMissing")
     assert "3 reports" in complete.message

@@ -248,5 +248,5 @@ def test_an_algorithm_is_told_where_a_trial_was_stopped(strategy: str, value: fl
 def test_nothing_is_judged_by_a_rule_that_is_not_there() -> None:
     one, *_ = at_work(0, 0.0)
     progress = Progress(one, one.status or TrialStatus())
-    end_early([progress], study().spec, 0, at(100))
+    end_early([progress], study().spec, at(100))
     assert not progress.changed

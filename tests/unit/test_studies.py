@@ -161,3 +161,12 @@ def test_whatever_a_study_is_the_others_are_held(part: str, name: str, value: An
     assert studies.valid(("team", "good")) is not None
     assert studies.get(("team", "odd")) is not None
     assert len(list(studies.summaries())) == 2
+
+
+def test_of_its_labels_those_are_kept_that_its_jobs_have() -> None:
+    studies, labelled = Studies(), document("a", 1)
+    labelled["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "nlp", "team": "x" * 63}
+    studies.cache.put(labelled)
+    held = studies.valid(("team", "a"))
+    assert held is not None
+    assert held.metadata.labels == {"kueue.x-k8s.io/queue-name": "nlp"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,8 +14,9 @@ from kubestudy.algorithms.optuna_history import OptunaHistory
 from kubestudy.api.study import StudySpec
 from kubestudy.core.acceptance import algorithm_for, problems
 from kubestudy.core.decide import decide
+from kubestudy.core.ending import Ending
 from kubestudy.core.plan import CreateTrial
-from kubestudy.core.suggesting import NothingLeft, Suggestions
+from kubestudy.core.suggesting import DRAWING_STEPS, Suggestions
 from tests.unit.build import run as stored_run
 from tests.unit.build import snapshot, study, trial
 
@@ -40,9 +42,8 @@ def suggested(spec: dict[str, Any], number: int, seed: int = 1) -> list[dict[str
     of = suggestions_of(spec, seed)
     history: list[Observed] = []
     for index in range(number if of.size is None else min(number, of.size)):
-        try:
-            point = of.suggest(index, list(history))
-        except NothingLeft:
+        point = of.suggest(index, list(history))
+        if isinstance(point, Ending):
             break
         history.append(Observed(index, point, values=(sum(map(float, point.values())),)))
     return [dict(o.assignment) for o in history]
@@ -177,3 +178,41 @@ def test_decide_goes_on_with_a_finished_initial_trial() -> None:
     new = [a.trial.spec.parameters for a in plan.actions if isinstance(a, CreateTrial)]
     assert len(new) == 4
     assert {"a": 3, "b": 3} not in new
+
+
+@pytest.mark.parametrize("parallelism", [1, 2, 6, 50])
+def test_what_was_suggested_before_nothing_was_left_is_made(parallelism: int) -> None:
+    """With more slots than points, all points of a round were thrown away once."""
+    wide = {"min": 1, "max": 1000, "type": "Int"}
+    spec = spec_of("Random", [{"name": "a", **wide}, {"name": "b", **wide}])
+    spec["parameterConstraints"] = [{"expression": "a == b && a <= 2"}]
+    spec["initialTrials"] = [{"a": 1, "b": 1}, {"a": 2, "b": 2}]
+    spec["budget"] = {"parallelism": parallelism, "maxTrials": 20}
+    plan = decide(snapshot(study(**spec)))
+    made = [a.trial.metadata.name for a in plan.actions if isinstance(a, CreateTrial)]
+    assert made == ["demo-0", "demo-1"][:parallelism]
+
+
+def test_constraints_take_a_bounded_time_of_a_suggestion_and_of_a_decision() -> None:
+    long = " && ".join(["a + b + a + b >= 0"] * 20)
+    spec = spec_of("Random", [{"name": n, "min": 0.0, "max": 1.0} for n in "ab"])
+    spec["parameterConstraints"] = [{"expression": f"{long} && a > {2 + i}"} for i in range(16)]
+    of = Suggestions(study(**spec).spec, algorithm_for(study(**spec), 1))
+    ending = of.suggest(0, [])
+    assert isinstance(ending, Ending) and ending.reason == "NoFeasiblePoint"
+    assert of.steps <= DRAWING_STEPS + of._space.cost
+    feasible = [
+        {"expression": c["expression"].replace("a >", "a < 1 +")}
+        for c in spec["parameterConstraints"]
+    ]
+    wide = study(
+        **(
+            spec
+            | {"parameterConstraints": feasible, "budget": {"parallelism": 40, "maxTrials": 90}}
+        )
+    )
+    with patch("kubestudy.core.starting.MOST_STEPS", 3 * of._space.cost):
+        plan = decide(snapshot(wide))
+    made = [a for a in plan.actions if isinstance(a, CreateTrial)]
+    assert 3 <= len(made) <= 5
+    assert plan.look_again is not None and plan.look_again < 1, "the rest is made at once after"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
+from pydantic.alias_generators import to_snake
 
 from kubestudy.api.algorithm import Algorithm, EarlyStopping, WarmStart
 from kubestudy.api.base import ApiModel, Rule, Transition
@@ -25,6 +26,20 @@ from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial_template import TrialTemplate
 
 MAX_INITIAL_TRIALS = 64
+
+IMMUTABLE = (
+    "parameters",
+    "objectives",
+    "constraints",
+    "parameterConstraints",
+    "initialTrials",
+    "warmStart",
+    "algorithm",
+    "crossValidation",
+    "confirm",
+)
+"""Fields of the spec that must stay as they are once trials exist: their results would no longer
+compare, or a suggestion would no longer follow from its index."""
 
 
 SEED = "seed"
@@ -253,23 +268,14 @@ class Study(ApiModel):
             " make a new Study",
         )
         for field, unchanged in (
-            ("parameters", "self.spec.parameters == oldSelf.spec.parameters"),
-            ("objectives", "self.spec.objectives == oldSelf.spec.objectives"),
-            *(
-                (
-                    field,
-                    f"(has(self.spec.{field}) ? has(oldSelf.spec.{field}) &&"
-                    f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
-                )
-                for field in (
-                    "constraints",
-                    "parameterConstraints",
-                    "warmStart",
-                    "algorithm",
-                    "crossValidation",
-                    "confirm",
-                )
-            ),
+            (
+                field,
+                f"self.spec.{field} == oldSelf.spec.{field}"
+                if StudySpec.model_fields[to_snake(field)].is_required()
+                else f"(has(self.spec.{field}) ? has(oldSelf.spec.{field}) &&"
+                f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
+            )
+            for field in IMMUTABLE
         )
     )
 

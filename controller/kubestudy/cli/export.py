@@ -15,7 +15,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.cli.outcomes import ranks_of
 from kubestudy.cli.terminal import write_data
-from kubestudy.cli.views import in_order, reason
+from kubestudy.cli.views import in_order, reason, worked
 from kubestudy.cli.where import Where, where_options
 from kubestudy.core.ranking import volumes
 
@@ -36,7 +36,8 @@ def export(study: str, output: str, where: Where) -> None:
 
     Columns: trial, index, state, reason, rank (1 is the best, equal trials share one; with several
     objectives 1 is the Pareto front), feasible, parameters.NAME, objectives.NAME, metrics.NAME (the
-    value reported last), startTime, completionTime, durationSeconds, gpuSeconds, runs.
+    value reported last), startTime, completionTime, durationSeconds (of its runs together; pauses
+    do not count), gpuSeconds, runs.
 
     In CSV, a text that begins with =, +, - or @ stands behind an apostrophe, so that a spreadsheet
     does not take it for a formula.
@@ -123,6 +124,7 @@ def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
     start = status.start_time if status else None
     end = status.completion_time if status else None
     runs = (status.runs if status else None) or []
+    time = worked(trial)
     return {
         "trial": trial.metadata.name,
         "index": trial.spec.index,
@@ -139,7 +141,7 @@ def _record(study: Study, trial: Trial, rank: int | None) -> dict[str, Any]:
         **{f"metrics.{m.metric}": m.latest for m in (status.metrics if status else None) or ()},
         "startTime": rfc3339(start) if start else None,
         "completionTime": rfc3339(end) if end else None,
-        "durationSeconds": (end - start).total_seconds() if start and end else None,
+        "durationSeconds": time.total_seconds() if time and end else None,
         "gpuSeconds": sum(r.gpu_seconds for r in runs),
         "runs": len(runs),
     }

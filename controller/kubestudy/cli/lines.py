@@ -29,7 +29,13 @@ class Lines:
                 were = "trial was" if len(self._told) == 1 else "trials were"
                 echo(f"going on: {len(self._told)} {were} finished before")
         for event in moment.events:
-            if event.reason in ("TrialRetried", "Suspended", "Resumed", "EditRefused"):
+            if event.reason in (
+                "TrialRetried",
+                "Suspending",
+                "Suspended",
+                "Resumed",
+                "EditRefused",
+            ):
                 echo(one_line(event.message))
         new = [t for t in finished if t.metadata.name not in self._told]
         for trial in sorted(new, key=_end):

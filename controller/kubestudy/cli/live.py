@@ -108,7 +108,7 @@ def _progress(moment: Moment) -> RenderableType:
         )
         if count
     ]
-    if (word := study_state(study)) in ("Suspended", "Failed"):
+    if (word := study_state(study)) in ("Suspending", "Suspended", "Failed"):
         told.append(Text(word.lower(), style="yellow"))
     if study.status and study.status.start_time:
         told.append(Text(span(study.status.start_time, study.status.completion_time)))

@@ -18,6 +18,7 @@ STATE_COLOURS = {
     "Invalid": "red",
     "Stopped": "yellow",
     "Suspended": "yellow",
+    "Suspending": "yellow",
     "Paused": "blue",
     "Pending": None,
 }

@@ -43,6 +43,9 @@ _ORDER = (SUCCEEDED, RUNNING, PENDING, PAUSED, STOPPED, FAILED)
 def study_state(study: Study) -> str:
     """A Study's state in one word."""
     conditions = study.status.conditions if study.status else None
+    suspended = condition(conditions, "Suspended")
+    if suspended is not None and suspended.reason == "Suspending":
+        return "Suspending"
     for type_, word in (
         ("Failed", "Failed"),
         ("Complete", "Complete"),

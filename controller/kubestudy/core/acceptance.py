@@ -19,6 +19,7 @@ from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study, StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
 from kubestudy.core import placeholders
+from kubestudy.core.gpu_acceptance import gpu_problems
 from kubestudy.core.inheritance_acceptance import inheritance_problems
 from kubestudy.core.metric_regex import MetricRegex, MetricRegexError
 from kubestudy.core.passing import passing_problems, passing_warnings
@@ -251,7 +252,8 @@ def _pod(spec: StudySpec) -> Iterator[FieldError]:
         return
     if trial.template is None:
         yield from _shell_text("trial", trial.command or [], trial.args or [])
-        yield from _resources("trial.resources", trial.resources)
+        misshapen = list(_resources("trial.resources", trial.resources))
+        yield from misshapen or gpu_problems(spec)
         return
     pod = trial.template.get("spec")
     unknown = set(trial.template) - {"metadata", "spec"}
@@ -274,7 +276,7 @@ def _pod(spec: StudySpec) -> Iterator[FieldError]:
     wrong = [
         FieldError(f"trial.template.{e.field}", e.message) for e in shape_problems(trial.template)
     ]
-    yield from wrong
+    yield from wrong or gpu_problems(spec)
     for i, container in enumerate(containers if not wrong else ()):
         path = f"trial.template.spec.containers[{i}]"
         yield from _shell_text(path, container.get("command") or [], container.get("args") or [])

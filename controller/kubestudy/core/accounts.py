@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from kubestudy.api.parameters import Assignment
+from kubestudy.api.quantities import parse_quantity
 from kubestudy.api.study import StudySpec
-from kubestudy.api.trial import PENDING, RUNNING, Run
+from kubestudy.api.trial import PENDING, RUNNING, Run, Trial
+from kubestudy.core import placeholders
+
+CONTAINERS, INIT_CONTAINERS = "containers", "initContainers"
 
 
 def carried(before: Run, after: Run, gpus: int) -> Run:
@@ -29,13 +36,93 @@ def carried(before: Run, after: Run, gpus: int) -> Run:
     return after.model_copy(update={"gpu_seconds": used + after.gpu_seconds})
 
 
-def gpus_of(spec: StudySpec) -> int:
-    """How many GPUs each run holds."""
-    if spec.trial.template is None:
-        return spec.trial.gpus
-    total = 0
-    for container in spec.trial.template.get("spec", {}).get("containers", []):
-        limits = (container.get("resources") or {}).get("limits") or {}
-        amount = str(limits.get(spec.trial.gpu_resource, 0))
-        total += int(amount) if amount.isdigit() else 0
-    return total
+def gpus_of(spec: StudySpec, trial: Trial) -> int:
+    """How many GPUs each run of a trial holds; a placeholder may have them differ by trial."""
+    return gpus_with(spec, spec.passed_values(trial.spec.parameters, trial.spec.seed))
+
+
+def gpus_with(spec: StudySpec, values: Assignment) -> int:
+    """How many GPUs a run holds with these values of the parameters."""
+    amounts = [
+        (kind, is_sidecar, placeholders.fill(amount, values, spec.passed))
+        for kind, is_sidecar, _, amount in gpu_amounts(spec)
+    ]
+    return _held(amounts)
+
+
+def most_gpus(spec: StudySpec) -> int:
+    """How many GPUs a run of a Study may hold, whatever the values of its parameters are."""
+    largest: Assignment = {}
+    for name, p in spec.passed.items():
+        numbers = [v for v in p.values or p.choices or () if parse_quantity(v) is not None]
+        most = max(numbers, key=lambda v: parse_quantity(v) or 0, default=p.max)
+        if most is not None:
+            largest[name] = most
+    return gpus_with(spec, largest)
+
+
+def gpus_in(pod: Mapping[str, Any], resource: str) -> int:
+    """How many GPUs a pod holds.
+
+    Args:
+        pod: Its spec, with no placeholders in it.
+        resource: The resource that stands for a GPU, such as ``nvidia.com/gpu``.
+    """
+    return _held([(kind, side, amount) for kind, side, _, amount in _amounts(pod, resource, "")])
+
+
+def gpu_amounts(spec: StudySpec) -> Iterator[tuple[str, bool, str, Any]]:
+    """What the containers of a trial ask for of GPUs.
+
+    Yields:
+        The kind of container, whether it is a sidecar, the field's path within the spec, and the
+        amount as it is written, which may be a placeholder.
+    """
+    trial = spec.trial
+    if trial.template is not None:
+        pod = trial.template.get("spec") or {}
+        yield from _amounts(pod, trial.gpu_resource, "trial.template.spec.")
+        return
+    if trial.gpus:
+        yield CONTAINERS, False, "trial.gpus", trial.gpus
+        return
+    for where, amount in _asked(trial.resources, trial.gpu_resource, "trial.resources"):
+        yield CONTAINERS, False, where, amount
+
+
+def _amounts(
+    pod: Mapping[str, Any], resource: str, path: str
+) -> Iterator[tuple[str, bool, str, Any]]:
+    for kind in (CONTAINERS, INIT_CONTAINERS):
+        for i, container in enumerate(pod.get(kind) or ()):
+            is_sidecar = kind == INIT_CONTAINERS and container.get("restartPolicy") == "Always"
+            here = f"{path}{kind}[{i}].resources"
+            found = list(_asked(container.get("resources"), resource, here))
+            where, amount = found[0] if found else (here, 0)
+            yield kind, is_sidecar, where, amount
+
+
+def _asked(resources: Any, resource: str, path: str) -> Iterator[tuple[str, Any]]:
+    """The limit of a resource; requests stand in for it, as the API server has them equal."""
+    for kind in ("limits", "requests"):
+        amount = ((resources or {}).get(kind) or {}).get(resource)
+        if amount is not None:
+            yield f"{path}.{kind}.{resource}", amount
+            return
+
+
+def _held(amounts: Sequence[tuple[str, bool, Any]]) -> int:
+    """What a pod holds at its peak, as the scheduler counts it (KEP-753).
+
+    Init containers run one after another before the others; a sidecar stays from its start on.
+    """
+    whole = [
+        (kind, is_sidecar, math.ceil(parse_quantity(amount) or 0))
+        for kind, is_sidecar, amount in amounts
+    ]
+    sidecars = peak = 0
+    for kind, is_sidecar, amount in whole:
+        if kind == INIT_CONTAINERS:
+            peak = max(peak, sidecars + amount)
+            sidecars += amount if is_sidecar else 0
+    return max(peak, sidecars + sum(amount for kind, _, amount in whole if kind == CONTAINERS))

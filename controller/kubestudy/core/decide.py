@@ -1,8 +1,9 @@
 """The decision: what is seen of a Study in, what should be done out.
 
-The whole product in one page. Follow each trial; see whether the Study is over; stop, hold back
-or let go on what runs; start what should run; tell how it goes. Everything else in this package
-is a detail of one of these steps, and everything outside it only carries the plan out.
+The whole product in one page. Follow each trial; see whether the Study is over; ask what to try
+next; stop, hold back or let go on what runs; start what should run; tell how it goes. Everything
+else in this package is a detail of one of these steps, and everything outside it only carries the
+plan out.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ from kubestudy.algorithms.multi_fidelity import MultiFidelity
 from kubestudy.api.study import Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.core.acceptance import algorithm_for, problems
-from kubestudy.core.accounts import gpus_of
 from kubestudy.core.confirming import (
-    Confirmation,
     due,
     first_index,
     searching,
@@ -28,6 +27,7 @@ from kubestudy.core.ending import Ending, ending, next_deadline, spent_budget
 from kubestudy.core.folds import hopeless
 from kubestudy.core.history import earlier
 from kubestudy.core.plan import (
+    Event,
     Plan,
     Snapshot,
     StopRun,
@@ -35,9 +35,9 @@ from kubestudy.core.plan import (
     WriteTrialStatus,
 )
 from kubestudy.core.rungs import judge, levels_of
-from kubestudy.core.starting import fill_slots
-from kubestudy.core.status import count, study_status
-from kubestudy.core.suggesting import NothingLeft, Suggestions, seed_of
+from kubestudy.core.starting import NewTrials, fill_slots, new_trials
+from kubestudy.core.status import Search, count, study_status
+from kubestudy.core.suggesting import Suggestions, seed_of
 from kubestudy.core.telling import refuse, tell
 from kubestudy.core.trials import Progress, follow, stop
 from kubestudy.core.warm_start import settles, warm_start_problems
@@ -65,7 +65,7 @@ def decide(snapshot: Snapshot) -> Plan:
     if wrong:
         return refuse(study, wrong, now)
 
-    spec, gpus = study.spec, gpus_of(study.spec)
+    spec = study.spec
     before = study.status or StudyStatus()
     started = before.start_time or now.replace(microsecond=0)
     seed = seed_of(study)
@@ -73,41 +73,51 @@ def decide(snapshot: Snapshot) -> Plan:
     suggestions = Suggestions(spec, algorithm, earlier(snapshot, started))
     runs = {facts.key: facts for facts in snapshot.runs}
     trials = [
-        follow(trial, runs, snapshot.reports, spec, gpus, now, levels_of(trial, algorithm))
+        follow(trial, runs, snapshot.reports, spec, now, levels_of(trial, algorithm))
         for trial in snapshot.trials
         if trial.metadata.deletion_timestamp is None
     ]
 
-    end = _end(study, trials, suggestions, spent_budget(study, trials, started, gpus, now))
+    end = _end(study, trials, suggestions, spent_budget(study, trials, started, now))
     if end is not None and end.at_once:
         for t in searching(trials) if end.good and not end.spent else trials:
             if not t.finished:
-                stop(t, end.reason, end.message, gpus, now)
+                stop(t, end.reason, end.message, now)
     for t in hopeless(searching(trials), spec):
         stop(
             t,
             "Discarded",
             "its folds so far are worse than the best trial's by more than a standard error",
-            gpus,
             now,
         )
 
-    end_early(trials, spec, gpus, now)
-    try:
-        again = due(trials, spec, end)
-        plan = _act(snapshot, trials, algorithm, suggestions, started, end is None, again)
-    except NothingLeft as nothing_left:
-        end = nothing_left.ending
-        again = due(trials, spec, end)
-        plan = _act(snapshot, trials, algorithm, suggestions, started, False, again)
+    end_early(trials, spec, now)
+
+    settled = settles(study, started)
+    promoted = _promoted(trials, algorithm, study, end, now)
+    new = NewTrials()
+    if end is None and not spec.suspend and now >= settled:
+        new = new_trials(snapshot, trials, algorithm, suggestions)
+    if new.ending is not None and not new.trials:
+        end = new.ending
+        promoted = _promoted(trials, algorithm, study, end, now)
+    again = due(trials, spec, end)
+
+    plan = Plan()
+    _store(plan, trials, now)
+    _stop_or_hold(plan, trials, snapshot)
+    if not spec.suspend:
+        fill_slots(plan, snapshot, trials, new, again, promoted)
+        if now < settled:
+            plan.within((settled - now).total_seconds())
+    if new.trials and not trials and suggestions.earlier:
+        number = len(suggestions.earlier)
+        plan.events.append(Event("WarmStarted", f"{number} trials are known from the start"))
     stopping = end is not None and end.at_once and all(t.finished for t in trials) and not again
-    if not stopping and (wait := next_deadline(study, trials, started, gpus, now)) is not None:
+    if not stopping and (wait := next_deadline(study, trials, started, now)) is not None:
         plan.within(wait)
-    busy = any(facts.active for facts in snapshot.runs)
-    status = study_status(
-        study, trials, suggestions.size, seed, started, end, busy, len(again), now
-    )
-    tell(plan, study, status)
+    search = Search(seed, started, suggestions.size, end, len(again))
+    tell(plan, study, study_status(snapshot, trials, search))
     return plan
 
 
@@ -125,42 +135,17 @@ def _end(
     return end
 
 
-def _act(
-    snapshot: Snapshot,
+def _promoted(
     trials: Sequence[Progress],
     algorithm: SearchAlgorithm,
-    suggestions: Suggestions,
-    started: datetime,
-    more: bool,
-    again: Sequence[Confirmation],
-) -> Plan:
-    """What to store, to stop and to start.
-
-    Args:
-        snapshot: What is seen.
-        trials: Where the trials stand.
-        algorithm: The Study's.
-        suggestions: Its suggestions.
-        started: When it was accepted.
-        more: Whether there are to be more trials of the search.
-        again: What is to be run again with another seed.
-
-    Raises:
-        NothingLeft: There is nothing left to suggest.
-    """
-    spec, now, plan = snapshot.study.spec, snapshot.now, Plan()
-    promoted: list[Progress] = []
-    if isinstance(algorithm, MultiFidelity):
-        promoted = judge(searching(trials), algorithm, spec, more, gpus_of(spec), now)
-    _store(plan, trials, now)
-    _stop_or_hold(plan, trials, snapshot)
-    if not spec.suspend:
-        settled = settles(snapshot.study, started)
-        if now < settled:
-            plan.within((settled - now).total_seconds())
-        more &= now >= settled
-        fill_slots(plan, trials, promoted, snapshot, algorithm, suggestions, more, again)
-    return plan
+    study: Study,
+    end: Ending | None,
+    now: datetime,
+) -> list[Progress]:
+    """Judges the trials at rungs, if there are any; returns those that wait and may train on."""
+    if not isinstance(algorithm, MultiFidelity):
+        return []
+    return judge(searching(trials), algorithm, study.spec, end is None, now)
 
 
 def _store(plan: Plan, trials: Sequence[Progress], now: datetime) -> None:

@@ -19,7 +19,7 @@ EARLY_STOPPED = "EarlyStopped"
 """The reason of a trial that a rule has ended."""
 
 
-def end_early(trials: Sequence[Progress], spec: StudySpec, gpus: int, now: datetime) -> None:
+def end_early(trials: Sequence[Progress], spec: StudySpec, now: datetime) -> None:
     """Ends the trials that the Study's rule gives up.
 
     A trial is judged when it has something new to say, by what is stored of the others.
@@ -27,7 +27,6 @@ def end_early(trials: Sequence[Progress], spec: StudySpec, gpus: int, now: datet
     Args:
         trials: All trials of the Study, sorted by index; those that end are changed.
         spec: The Study's spec.
-        gpus: GPUs that each run holds.
         now: The time.
     """
     rule = rule_of(spec)
@@ -47,9 +46,9 @@ def end_early(trials: Sequence[Progress], spec: StudySpec, gpus: int, now: datet
             if verdict is None:
                 continue
             if rule.keeps_value:
-                conclude(t, run, EARLY_STOPPED, verdict, spec, gpus, now)
+                conclude(t, run, EARLY_STOPPED, verdict, spec, now)
             else:
-                stop(t, EARLY_STOPPED, verdict, gpus, now)
+                stop(t, EARLY_STOPPED, verdict, now)
 
 
 def where_stopped(t: Progress, spec: StudySpec) -> tuple[tuple[int, float], ...]:

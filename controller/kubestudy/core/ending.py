@@ -103,15 +103,15 @@ def ending(
 
 
 def spent_budget(
-    study: Study, trials: Sequence[Progress], started: datetime, gpus: int, now: datetime
+    study: Study, trials: Sequence[Progress], started: datetime, now: datetime
 ) -> Ending | None:
     """Says whether the time or the GPU-hours of a Study are used up, by all of its trials."""
     budget = study.spec.budget
     if budget.timeout and now >= started + parse_duration(budget.timeout):
         message = f"budget.timeout of {budget.timeout} is over"
         return Ending("TimeoutReached", message, at_once=True, spent=True)
-    if budget.max_gpu_hours is not None and gpus:
-        used = gpu_seconds(trials, gpus, now)
+    if budget.max_gpu_hours is not None:
+        used = gpu_seconds(trials, now)
         if used >= budget.max_gpu_hours * 3600:
             return Ending(
                 "GPUHoursSpent",
@@ -123,28 +123,28 @@ def spent_budget(
 
 
 def next_deadline(
-    study: Study, trials: Sequence[Progress], started: datetime, gpus: int, now: datetime
+    study: Study, trials: Sequence[Progress], started: datetime, now: datetime
 ) -> float | None:
     """Seconds until time alone may end the Study; None where it cannot."""
     budget = study.spec.budget
     waits = []
     if budget.timeout:
         waits.append((started + parse_duration(budget.timeout) - now).total_seconds())
-    holding = gpus * sum(facts.started is not None for t in trials for facts in t.at_work)
+    holding = sum(t.gpus for t in trials for facts in t.at_work if facts.started is not None)
     if budget.max_gpu_hours is not None and holding:
-        left = budget.max_gpu_hours * 3600 - gpu_seconds(trials, gpus, now)
+        left = budget.max_gpu_hours * 3600 - gpu_seconds(trials, now)
         waits.append(left / holding)
     return min(waits, default=None)
 
 
-def gpu_seconds(trials: Sequence[Progress], gpus: int, now: datetime | None = None) -> float:
+def gpu_seconds(trials: Sequence[Progress], now: datetime | None = None) -> float:
     """GPU-seconds of all runs that have ended and, where the time is given, of those at work."""
     used = 0.0
     for t in trials:
         used += sum(r.gpu_seconds for r in t.status.runs or ())
         for facts in t.at_work if now else ():
             if now and facts.started:
-                used += gpus * max(timedelta(), now - facts.started).total_seconds()
+                used += t.gpus * max(timedelta(), now - facts.started).total_seconds()
     return used
 
 

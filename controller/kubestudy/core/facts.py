@@ -51,7 +51,8 @@ class RunFacts:
         started: When its container started.
         ended: When its container ended.
         gives_up: When it will have failed if it does not get on; None where it may take its time.
-        lingering: Whether its pod is still there although the run has ended, and must be stopped.
+        lingering: Whether its pod is still there although the run has ended, and must be stopped,
+            or although it is held back, and is about to go.
         lost: Whether its node does not answer: what it holds there cannot be had, nor be read.
     """
 
@@ -86,6 +87,12 @@ class RunFacts:
     def held(self) -> bool:
         """Whether it is held back, by us or by others."""
         return self.suspended or self.held_by is not None
+
+    @property
+    def unended(self) -> bool:
+        """Whether a pod of it is left that has not ended."""
+        at_work = self.pod is not None and not self.ended_by_itself and not self.lost
+        return self.lingering or at_work
 
     @property
     def active(self) -> bool:

@@ -31,7 +31,6 @@ def judge(
     algorithm: MultiFidelity,
     spec: StudySpec,
     more: bool,
-    gpus: int,
     now: datetime,
 ) -> list[Progress]:
     """Judges the trials that have come to a rung.
@@ -41,15 +40,14 @@ def judge(
         algorithm: The Study's.
         spec: The Study's spec.
         more: Whether there will be more trials.
-        gpus: GPUs that each run holds.
         now: The time.
 
     Returns:
         The paused trials that are worth going on with, the most advanced first.
     """
     if algorithm.synchronous:
-        return _synchronous(trials, algorithm, spec, more, gpus, now)
-    return _asynchronous(trials, algorithm, spec, more, gpus, now)
+        return _synchronous(trials, algorithm, spec, more, now)
+    return _asynchronous(trials, algorithm, spec, more, now)
 
 
 def _asynchronous(
@@ -57,7 +55,6 @@ def _asynchronous(
     algorithm: MultiFidelity,
     spec: StudySpec,
     more: bool,
-    gpus: int,
     now: datetime,
 ) -> list[Progress]:
     eta = algorithm.resource.eta if algorithm.resource else 1
@@ -78,14 +75,14 @@ def _asynchronous(
             if t.paused and rank < len(there) // eta:
                 promotable.append((-rung, rank, t))
             elif rank >= best and _stands_at_new_rung(t):
-                _hold(t, rank, len(there), spec, gpus, now)
+                _hold(t, rank, len(there), spec, now)
     promotable.sort(key=lambda p: (p[0], p[1], p[2].trial.spec.index))
     chosen = [t for *_, t in promotable]
     if not more and not chosen and not any(t.runs and not t.paused for t in trials):
         for (_, rung), there in places.items():
             for rank, t in enumerate(there):
                 if t.paused and len(t.rungs) == rung + 1:
-                    stop(t, PRUNED, _standing(t, rank, len(there), spec), gpus, now)
+                    stop(t, PRUNED, _standing(t, rank, len(there), spec), now)
     return chosen
 
 
@@ -94,13 +91,13 @@ def _stands_at_new_rung(t: Progress) -> bool:
     return t.at_new_rung and not any(run.unread for run in t.runs)
 
 
-def _hold(t: Progress, rank: int, among: int, spec: StudySpec, gpus: int, now: datetime) -> None:
+def _hold(t: Progress, rank: int, among: int, spec: StudySpec, now: datetime) -> None:
     """Stops a trial at its rung: for now where it has a checkpoint, else for good."""
     message = _standing(t, rank, among, spec)
     if spec.trial.checkpoints is not None:
-        pause(t, "NotAmongBest", message, gpus, now)
+        pause(t, "NotAmongBest", message, now)
     else:
-        stop(t, PRUNED, message, gpus, now)
+        stop(t, PRUNED, message, now)
 
 
 def _standing(t: Progress, rank: int, among: int, spec: StudySpec) -> str:
@@ -115,7 +112,6 @@ def _synchronous(
     algorithm: MultiFidelity,
     spec: StudySpec,
     more: bool,
-    gpus: int,
     now: datetime,
 ) -> list[Progress]:
     order = best_first(spec.objective)
@@ -128,7 +124,7 @@ def _synchronous(
         bracket = algorithm.brackets[number]
         for t in entrants:
             if _stands_at_new_rung(t) and len(t.rungs) < len(bracket.resources):
-                pause(t, "AtRung", "waits for the other trials of its bracket", gpus, now)
+                pause(t, "AtRung", "waits for the other trials of its bracket", now)
         if more and len(entrants) < bracket.sizes[0]:
             continue
         for rung, size in enumerate(bracket.sizes[1:]):
@@ -140,7 +136,7 @@ def _synchronous(
             )
             for rank, t in enumerate(ranked[size:], start=size):
                 if t.paused and len(t.rungs) == rung + 1:
-                    stop(t, PRUNED, _standing(t, rank, len(ranked), spec), gpus, now)
+                    stop(t, PRUNED, _standing(t, rank, len(ranked), spec), now)
             entrants = ranked[:size]
             promotable += [
                 (-rung, rank, t)

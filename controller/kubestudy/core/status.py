@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kubestudy.api.budget import MAX_TRIALS
@@ -16,6 +17,7 @@ from kubestudy.core.conditions import said
 from kubestudy.core.confirming import confirming, searching
 from kubestudy.core.early_stopping import saved_by_early_stopping
 from kubestudy.core.ending import Ending, gpu_seconds
+from kubestudy.core.plan import Snapshot
 from kubestudy.core.results import results_of
 from kubestudy.core.savings import saved_at_rungs
 from kubestudy.core.trials import Progress
@@ -42,32 +44,37 @@ def wanted_trials(study: Study, size: int | None) -> int | None:
     return min(limits, default=None)
 
 
-def study_status(
-    study: Study,
-    trials: Sequence[Progress],
-    size: int | None,
-    seed: int,
-    started: datetime,
-    end: Ending | None,
-    busy: bool,
-    left: int,
-    now: datetime,
-) -> StudyStatus:
+@dataclass(frozen=True)
+class Search:
+    """How the search of a Study stands.
+
+    Attributes:
+        seed: What the suggestions are made from.
+        started: When the Study was accepted.
+        size: Number of suggestions there are; None if they never end.
+        end: Why it starts no more trials; None while it does.
+        left: How many confirming trials are still to be made.
+    """
+
+    seed: int
+    started: datetime
+    size: int | None
+    end: Ending | None
+    left: int
+
+
+def study_status(snapshot: Snapshot, trials: Sequence[Progress], search: Search) -> StudyStatus:
     """Makes the status of an accepted Study.
 
     Args:
-        study: The Study.
+        snapshot: What is seen.
         trials: Where its trials stand.
-        size: Number of suggestions there are; None where they never end.
-        seed: What the suggestions are made from.
-        started: When the Study was accepted.
-        end: Why it starts no more trials; None while it does.
-        busy: Whether any run is still at work.
-        left: How many confirming trials are still to be made.
-        now: The time.
+        search: How the search stands.
     """
+    study, now, end, left = snapshot.study, snapshot.now, search.end, search.left
+    busy = any(facts.active for facts in snapshot.runs)
     counts = count(trials)
-    total = wanted_trials(study, size)
+    total = wanted_trials(study, search.size)
     if total is not None and total > MAX_TRIALS:
         total = None  # a space so large is as good as endless
     if total is not None:
@@ -82,17 +89,13 @@ def study_status(
     before = study.status or StudyStatus()
     generation = study.metadata.generation
     conditions = _accepted(study, now)
-    suspended = study.spec.suspend and not over
-    if suspended or (before.conditions and any(c.type == "Suspended" for c in before.conditions)):
-        conditions = said(
-            conditions,
-            "Suspended",
-            suspended,
-            "Suspended" if suspended else "Resumed",
-            "",
-            now,
-            generation,
-        )
+    held = study.spec.suspend and not over
+    ending_runs = sum(facts.unended for facts in snapshot.runs) if held else 0
+    suspended = held and not ending_runs
+    if held or (before.conditions and any(c.type == "Suspended" for c in before.conditions)):
+        reason = "Resumed" if not held else "Suspended" if suspended else "Suspending"
+        message = f"waits for {ending_runs} pods to end" if ending_runs else ""
+        conditions = said(conditions, "Suspended", suspended, reason, message, now, generation)
     tally = (
         f"{counts.finished} of {total if total is not None else 'any number of'} trials finished"
     )
@@ -106,8 +109,8 @@ def study_status(
             if holds or any(c.type == type_ for c in conditions):
                 conditions = said(conditions, type_, holds, end.reason, message, now, generation)
     else:
-        if suspended:
-            reason = "Suspended"
+        if held:
+            reason = "Suspended" if suspended else "Suspending"
         elif end is not None and end.good and not end.spent and (left or _is_confirming(trials)):
             reason = "Confirming"
         elif end is not None:
@@ -125,19 +128,19 @@ def study_status(
     return StudyStatus(
         observed_generation=generation,
         conditions=conditions,
-        seed=seed,
+        seed=search.seed,
         trials=counts,
         progress=f"{counts.finished}/{total if total is not None else '-'}",
         best=results.best,
         pareto_front=results.front,
         hypervolume=results.hypervolume,
         gpu_seconds=GpuSeconds(
-            used=round(gpu_seconds(trials, 0)),
+            used=round(gpu_seconds(trials)),
             saved=saved_at_rungs(trials, resource) if resource else saved_by_early_stopping(trials),
         ),
-        start_time=started,
+        start_time=search.started,
         completion_time=completed if over else None,
-        time_left=None if over or suspended else _time_left(study, trials, counts, total),
+        time_left=None if over or held else _time_left(study, trials, counts, total),
     )
 
 

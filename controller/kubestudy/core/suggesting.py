@@ -26,21 +26,12 @@ ASKS = 8
 DRAWS = 10_000
 """How many points are drawn for one trial, at most."""
 
+DRAWING_STEPS = 1_000_000
+"""And how many steps of evaluating constraints are taken for them: a fraction of a second."""
+
 APART = 100_003
 """Distance of the indexes of one trial's draws: more than a Study has trials, and a prime, so that
 the draws of a quasi-random sequence do not all fall into the same part of the space."""
-
-
-class NothingLeft(Exception):
-    """There is no point to suggest.
-
-    Attributes:
-        ending: Why the Study ends.
-    """
-
-    def __init__(self, ending: Ending):
-        super().__init__(ending.message)
-        self.ending = ending
 
 
 @dataclass(frozen=True)
@@ -88,6 +79,9 @@ class Suggestions:
         spec: Its spec.
         algorithm: Its algorithm.
         earlier: Trials of other Studies that it starts from, with indexes below 0.
+
+    Attributes:
+        steps: How many steps of evaluating constraints were taken so far.
     """
 
     def __init__(
@@ -100,6 +94,8 @@ class Suggestions:
         self._initial = spec.initial_trials or []
         self.earlier = list(earlier)
         self._duplicates = spec.algorithm.allow_duplicates or algorithm.repeats
+        self._draws = min(DRAWS, max(ASKS, DRAWING_STEPS // max(1, self._space.cost)))
+        self.steps = 0
 
     @property
     def exhausted(self) -> Ending:
@@ -112,7 +108,7 @@ class Suggestions:
         """Whether a suggestion depends on other trials at all."""
         return self.adaptive or (self._algorithm.size is None and not self._duplicates)
 
-    def suggest(self, index: int, history: Sequence[Observed]) -> Assignment:
+    def suggest(self, index: int, history: Sequence[Observed]) -> Assignment | Ending:
         """Suggests the point of a trial.
 
         Args:
@@ -120,9 +116,9 @@ class Suggestions:
             history: All other trials of the Study, sorted by index; may be left empty where it is
                 not needed.
 
-        Raises:
-            NothingLeft: No feasible point was found, or none that was not tried, or the sampler
-                has failed.
+        Returns:
+            The point; or why the search ends, if no feasible point was found, or none that was not
+            tried, or if the sampler has failed.
         """
         fixed = self._initial[index] if index < len(self._initial) else {}
         if self._algorithm.size is not None:
@@ -130,20 +126,22 @@ class Suggestions:
         if self._space.contains(fixed):
             return self._space.ordered(fixed)
         try:
-            return self._found(index, fixed, history)
-        except SuggestionError as error:
-            raise NothingLeft(Ending("SamplerFailed", str(error), good=False)) from error
-        except NothingLeft:
-            if not fixed:
-                raise
-            # Every way to complete the initial trial was tried: its place is the algorithm's.
-            return self._found(index, {}, history)
+            found = self._found(index, fixed, history)
+            if fixed and isinstance(found, Ending):
+                # Every way to complete the initial trial was tried: its place is the algorithm's.
+                found = self._found(index, {}, history)
+        except SuggestionError as error:  # of a sampler that is not our own
+            return Ending("SamplerFailed", str(error), good=False)
+        return found
 
-    def _found(self, index: int, fixed: Assignment, history: Sequence[Observed]) -> Assignment:
+    def _found(
+        self, index: int, fixed: Assignment, history: Sequence[Observed]
+    ) -> Assignment | Ending:
         """The first point drawn that keeps the constraints and was not tried."""
         repeated: Assignment | None = None
         broken = ""
         for point in self._drawn(index, fixed, history):
+            self.steps += self._space.cost
             constraint = self._space.broken_by(point)
             if constraint is not None:
                 broken = constraint.message or constraint.expression
@@ -152,11 +150,11 @@ class Suggestions:
             else:
                 repeated = repeated or point
         if repeated is None:
-            raise NothingLeft(_infeasible(broken))
+            return _infeasible(broken, self._draws)
         if self._space.grid_size is None:
             return repeated
-        raise NothingLeft(
-            Ending("SearchSpaceExhausted", f"{DRAWS} draws found no point that was not tried")
+        return Ending(
+            "SearchSpaceExhausted", f"{self._draws} draws found no point that was not tried"
         )
 
     def _is_new(self, point: Assignment, index: int, history: Sequence[Observed]) -> bool:
@@ -169,7 +167,7 @@ class Suggestions:
     ) -> Iterator[Assignment]:
         """Points for a trial: as the algorithm suggests, then at random, then all there are."""
         known = [*self.earlier, *history]
-        for draw in range(DRAWS):
+        for draw in range(self._draws):
             of_draw = index + draw * APART
             if self.adaptive and draw >= ASKS:
                 yield self._completed(fixed, {}, of_draw)
@@ -231,10 +229,10 @@ def _key(point: Assignment) -> frozenset[tuple[str, Value]]:
     return frozenset(point.items())
 
 
-def _infeasible(broken: str) -> Ending:
+def _infeasible(broken: str, draws: int) -> Ending:
     return Ending(
         "NoFeasiblePoint",
-        f"{DRAWS} draws found no point that keeps spec.parameterConstraints; the last one broke:"
+        f"{draws} draws found no point that keeps spec.parameterConstraints; the last one broke:"
         f" {broken}",
         good=False,
     )

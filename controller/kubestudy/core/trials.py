@@ -25,7 +25,7 @@ from kubestudy.api.trial import (
     Trial,
     TrialStatus,
 )
-from kubestudy.core.accounts import carried
+from kubestudy.core.accounts import carried, gpus_of
 from kubestudy.core.conditions import said
 from kubestudy.core.courses import course
 from kubestudy.core.facts import RunFacts, RunKey
@@ -51,16 +51,18 @@ class Progress:
         status: What its status should be.
         runs: Where the run of each fold stands; empty for a finished trial.
         events: What to tell once the status is stored.
+        gpus: GPUs that each of its runs holds; 0 for a finished trial.
     """
 
     trial: Trial
     status: TrialStatus
     runs: list[RunProgress] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    gpus: int = 0
 
     @property
     def state(self) -> str:
-        """Pending, Running, Succeeded, Failed or Stopped."""
+        """Pending, Running, Paused, Succeeded, Failed or Stopped."""
         return self.status.state
 
     @property
@@ -126,7 +128,6 @@ def follow(
     seen: Mapping[RunKey, RunFacts],
     reports: Mapping[str, RunReport],
     spec: StudySpec,
-    gpus: int,
     now: datetime,
     levels: Sequence[int] = (),
 ) -> Progress:
@@ -137,13 +138,13 @@ def follow(
         seen: What is seen of the runs of the Study.
         reports: What their pods reported, by pod UID.
         spec: The Study's spec.
-        gpus: GPUs that each run holds.
         now: The time.
         levels: The resource at each rung of its bracket; empty where there are none.
     """
     progress = Progress(trial, trial.status or TrialStatus())
     if trial.finished:
         return progress
+    progress.gpus = gpus = gpus_of(spec, trial)
     stored = progress.status.runs or []
     for fold in range(1 if spec.one_pod else spec.folds):
         of_fold = [r for r in stored if r.fold == fold]
@@ -157,26 +158,26 @@ def follow(
     return progress
 
 
-def stop(progress: Progress, reason: str, message: str, gpus: int, now: datetime) -> None:
+def stop(progress: Progress, reason: str, message: str, now: datetime) -> None:
     """Ends an unfinished trial before its time; what its folds gave so far is kept."""
     progress.status = progress.status.model_copy(update={"objectives": values_so_far(progress)})
-    _end_runs(progress, reason, gpus, now)
+    _end_runs(progress, reason, now)
     _finish(progress, STOPPED, reason, message, now)
 
 
-def pause(progress: Progress, reason: str, message: str, gpus: int, now: datetime) -> None:
+def pause(progress: Progress, reason: str, message: str, now: datetime) -> None:
     """Lets a trial wait at the rung that it has come to; its runs are ended there."""
-    _end_runs(progress, PAUSED, gpus, now)
+    _end_runs(progress, PAUSED, now)
     for run in progress.runs:
         if not run.succeeded:
             run.next_rung()
     _become(progress, PAUSED, reason, message, now)
 
 
-def _end_runs(progress: Progress, reason: str, gpus: int, now: datetime) -> None:
+def _end_runs(progress: Progress, reason: str, now: datetime) -> None:
     for run in progress.runs:
         if run.facts is not None and not run.succeeded:
-            ended = _ended(progress, run.facts, STOPPED, reason, gpus, now)
+            ended = _ended(progress, run.facts, STOPPED, reason, now)
             if run.record is not None:
                 kept = {"rungs": run.record.rungs, "folds": run.record.folds}
                 ended = ended.model_copy(update=kept)
@@ -189,13 +190,12 @@ def conclude(
     reason: str,
     message: str,
     spec: StudySpec,
-    gpus: int,
     now: datetime,
 ) -> None:
     """Takes a run that is at work for done, if it has reported all that it owes."""
     if run.facts is None or run.report is None or not run.report.metrics.keys() >= {*spec.owed}:
         return
-    record = _ended(progress, run.facts, SUCCEEDED, reason, gpus, now)
+    record = _ended(progress, run.facts, SUCCEEDED, reason, now)
     run.record = with_values(record, run.report, spec)
     _record(progress, run.record)
     if all(r.succeeded for r in progress.runs):
@@ -222,10 +222,9 @@ def over_folds(of_folds: Sequence[Sequence[MetricValue]]) -> list[MetricValue]:
     return values
 
 
-def _ended(
-    progress: Progress, facts: RunFacts, outcome: str, reason: str, gpus: int, now: datetime
-) -> Run:
+def _ended(progress: Progress, facts: RunFacts, outcome: str, reason: str, now: datetime) -> Run:
     """What to store of a run that is ended before its time."""
+    gpus = progress.gpus
     ended = recorded(replace(facts, ended=facts.ended or now), outcome, reason, gpus)
     before = [r for r in progress.status.runs or () if r.job == ended.job]
     return carried(before[0], ended, gpus) if before else ended

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubestudy.api.study import Study
-from kubestudy.core.accounts import gpus_of
+from kubestudy.core.accounts import most_gpus
 from kubestudy.local.machine import Machine
 from kubestudy.workloads.pod import Manifest, main_spec
 from kubestudy.workloads.pod_template import DEFAULT_TRIAL_IMAGE, trains
@@ -129,7 +129,7 @@ def check(
     Raises:
         CannotRunHere: It cannot.
     """
-    gpus = gpus_of(study.spec)
+    gpus = most_gpus(study.spec)
     if machine.gpus and gpus > len(machine.gpus):
         raise CannotRunHere(
             "spec.trial.gpus", f"each run asks for {gpus} GPUs, and there are {len(machine.gpus)}"
@@ -177,7 +177,7 @@ def differences(study: Study, machine: Machine) -> list[str]:
     """What a person should know of a run here that differs from one in the cluster."""
     notes = []
     spec = study.spec.trial
-    gpus = gpus_of(study.spec)
+    gpus = most_gpus(study.spec)
     if gpus and not machine.gpus:
         notes.append("this machine has no GPU: runs use the CPU")
     pod = (spec.template or {}).get("spec", {})

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
-from kubestudy.core.accounts import gpus_of
 from kubestudy.core.decide import decide
 from kubestudy.core.facts import RunFacts, RunKey
 from kubestudy.core.plan import (
@@ -111,7 +110,7 @@ class Engine:
         self._store.flush()
         edited = self._store.take_edit()
         spec = self._store.study.spec
-        self._processes.gpus = gpus_of(spec)
+        self._processes.gpu_resource = spec.trial.gpu_resource
         self._processes.parallelism = spec.budget.parallelism
         runs = self._processes.sync()
         news = self._reports.read(runs)

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from kubestudy.api import manifests
+from kubestudy.core.accounts import gpus_in
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.failures import last_line
 from kubestudy.local import container, supervisor
@@ -150,7 +151,7 @@ class Processes:
     Args:
         folder: The Study's.
         machine: What the runs share.
-        gpus: How many GPUs each run asks for.
+        gpu_resource: The resource that stands for a GPU.
         parallelism: How many runs share the machine at once.
         trial_command: The entry point of kubestudy's own trial image.
         environ: The environment that the runs inherit.
@@ -161,12 +162,12 @@ class Processes:
         folder: Folder,
         machine: Machine,
         *,
-        gpus: int = 0,
+        gpu_resource: str = "nvidia.com/gpu",
         parallelism: int = 1,
         trial_command: Sequence[str] | None = None,
         environ: Mapping[str, str] = os.environ,
     ):
-        self.gpus, self.parallelism = gpus, parallelism
+        self.gpu_resource, self.parallelism = gpu_resource, parallelism
         self._folder, self._machine = folder, machine
         self._trial_command, self._environ = trial_command, environ
         self._host = socket.gethostname()
@@ -272,10 +273,11 @@ class Processes:
 
     def _start(self, run: Run) -> None:
         taken = {g for r in self._runs.values() if r.pod.alive for g in r.pod.gpus}
-        share = self._machine.share(self.gpus, taken)
+        gpus = gpus_in(run.job["spec"]["template"]["spec"], self.gpu_resource)
+        share = self._machine.share(gpus, taken)
         if share is None:
             free = len(self._machine.gpus) - len(taken)
-            run.problem = ("Unschedulable", f"needs {self.gpus} GPUs, and {free} are free")
+            run.problem = ("Unschedulable", f"needs {gpus} GPUs, and {free} are free")
             return
         command = container.command(
             run.job,

@@ -29,27 +29,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic.alias_generators import to_snake
+
 from kubestudy.api import manifests
 from kubestudy.api.meta import rfc3339
-from kubestudy.api.study import Study
+from kubestudy.api.study import IMMUTABLE, Study
 from kubestudy.api.study_status import StudyStatus
 from kubestudy.api.trial import Trial, TrialStatus
 from kubestudy.api.validation import FieldError, InvalidObject, Model, parse_study, read
 from kubestudy.core.facts import RunKey
 from kubestudy.core.names import job_name
 from kubestudy.core.plan import Event
-
-IMMUTABLE = (
-    "parameters",
-    "objectives",
-    "constraints",
-    "algorithm",
-    "cross_validation",
-    "parameter_constraints",
-    "initial_trials",
-    "warm_start",
-)
-"""Fields of the spec that must stay as they are once trials exist (see ``Study.transitions``)."""
 
 # Metrics of a running trial are written no more often than this; what matters, at once.
 CALM_SECONDS = 1.0
@@ -302,9 +292,9 @@ class Store:
             return
         if self._trials:
             errors = [
-                FieldError(f"spec.{type(new).model_fields[field].alias or field}", "differs")
+                FieldError(f"spec.{field}", "differs")
                 for field in IMMUTABLE
-                if getattr(old, field) != getattr(new, field)
+                if getattr(old, to_snake(field)) != getattr(new, to_snake(field))
             ]
             if errors:
                 raise CannotChange(errors)

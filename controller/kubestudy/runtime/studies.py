@@ -19,6 +19,7 @@ from kubestudy.api.study import Study
 from kubestudy.api.validation import parse_study
 from kubestudy.runtime.cache import Bound, Cache
 from kubestudy.runtime.objects import Identity, Key, Object, Shape, Unreadable, key_of
+from kubestudy.workloads.job import JOB_LABELS
 
 LARGEST_SPEC = 256 << 10
 """Bytes of a spec as JSON."""
@@ -183,6 +184,9 @@ def _pack(obj: Object) -> Held:
         **{k: v for k, v in obj.items() if k in ("apiVersion", "kind", "spec", "status")},
         "metadata": {k: metadata[k] for k in _METADATA if k in metadata},
     }
+    labels = metadata.get("labels") or {}
+    if kept := {k: labels[k] for k in JOB_LABELS if k in labels}:
+        document["metadata"]["labels"] = kept
     spec = len(_json(document.get("spec")))
     if spec > LARGEST_SPEC:
         raise ValueError(f"spec has {spec} bytes as JSON, and at most {LARGEST_SPEC}")

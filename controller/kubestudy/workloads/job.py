@@ -27,7 +27,7 @@ from kubestudy.api.trial import Trial
 from kubestudy.core.facts import RunFacts, RunKey, RunState
 from kubestudy.core.names import job_name, label_value
 from kubestudy.core.pushed import Pushed
-from kubestudy.workloads.pod import Manifest, moment, pod_facts
+from kubestudy.workloads.pod import Manifest, moment, pod_ended, pod_facts
 from kubestudy.workloads.pod_template import JobSettings, pod_template, trains
 from kubestudy.workloads.projection import METADATA, SCALAR, Fields, project
 from kubestudy.workloads.pushing import token_of
@@ -60,6 +60,9 @@ KEPT_OF_JOB: Fields = {
 }
 """All that is looked at of a Job that is there; `observe` and its like read nothing else."""
 
+JOB_LABELS = (LABEL_QUEUE, LABEL_QUEUE_PRIORITY)
+"""Labels of a Study, or of its pod template, that its Jobs have as well."""
+
 _SUSPEND: Manifest = {"f:spec": {"f:suspend": {}}}
 
 
@@ -90,7 +93,7 @@ def build(
         LABEL_RUN: f"{run.rung}/{run.fold}/{run.attempt}",
     }
     asked = {**(study.metadata.labels or {}), **(metadata.get("labels") or {})}
-    queue = {k: asked[k] for k in (LABEL_QUEUE, LABEL_QUEUE_PRIORITY) if k in asked}
+    queue = {k: asked[k] for k in JOB_LABELS if k in asked}
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     named = {ANNOTATION_CONTAINER: trains(template)["name"]}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations, **named}
@@ -226,6 +229,8 @@ def observe(job: Manifest, pods: Iterable[Manifest], now: datetime) -> RunFacts 
         facts |= {"suspended": False, "held_by": None, "reason": None, "message": ""}
     if pod is not None and (verdict is not None or not job["spec"].get("suspend")):
         facts |= pod_facts(pod, now)
+    elif any(not pod_ended(p) for p in pods):
+        facts["lingering"] = True
     ended = facts.get("state") in (RunState.SUCCEEDED, RunState.FAILED)
     if verdict is not None and not ended:
         facts |= verdict | {"lingering": pod is not None}
