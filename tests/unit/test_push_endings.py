@@ -17,7 +17,7 @@ from kubestudy.core.pushed import Pushed
 from kubestudy.runtime import push_inbox, pushed
 from kubestudy.runtime.cache import Cache, Key
 from kubestudy.runtime.client import ApiError, Object
-from kubestudy.runtime.push_inbox import PushInbox
+from kubestudy.runtime.push_inbox import PushInbox, Sender
 from kubestudy.runtime.pushed import PushedReports
 from kubestudy.sources.push import read_post, take
 from kubestudy.workloads.job import build as job_of
@@ -26,6 +26,7 @@ from kubestudy.workloads.pushing import PushSettings, token_of
 from tests.unit import build
 
 TOKEN = "t" * 43
+FROM_POD = Sender(TOKEN, "10.0.0.1")
 SETTINGS = JobSettings(push=PushSettings("http://kubestudy-push:8090"))
 POST = b'{"trainerStatus": {"metrics": [{"name": "accuracy", "value": "0.5"}]}}'
 GONE = ApiError(404, "NotFound", 'jobs "demo-0-0-0-0" not found')
@@ -68,7 +69,7 @@ class Jobs:
 
 
 def posted(inbox: PushInbox, index: int) -> HTTPStatus:
-    return inbox.take(("team", f"demo-{index}-0-0-0"), "pod", TOKEN, POST)
+    return inbox.take(("team", f"demo-{index}-0-0-0"), "pod", FROM_POD, POST)
 
 
 def test_the_token_is_the_one_of_the_job() -> None:
@@ -165,7 +166,7 @@ def test_an_api_server_that_does_not_answer_holds_nobody_up_at_the_end() -> None
     client.patch = silent
     more: Callable[[bytes], bytes] = lambda v: POST.replace(b"0.5", v)  # noqa: E731
     for i in range(4):
-        inbox.take(("team", f"demo-{i}-0-0-0"), "pod", TOKEN, more(b"0.75"))
+        inbox.take(("team", f"demo-{i}-0-0-0"), "pod", FROM_POD, more(b"0.75"))
     inbox.stop()
     assert len(asked) == 1
 
@@ -193,8 +194,8 @@ def test_late_posts_of_a_pod_do_not_undo_those_of_its_successor() -> None:
     client: Any = Jobs(kept)
     late = PushInbox(client)
     key = ("team", "demo-0-0-0-0")
-    assert late.take(key, "old", TOKEN, POST.replace(b"0.5", b"0.6")) == HTTPStatus.OK
+    assert late.take(key, "old", FROM_POD, POST.replace(b"0.5", b"0.6")) == HTTPStatus.OK
     assert client.stored == 0
     assert not late._runs[key].posts
-    assert late.take(key, "new", TOKEN, POST.replace(b"0.5", b"0.95")) == HTTPStatus.OK
+    assert late.take(key, "new", FROM_POD, POST.replace(b"0.5", b"0.95")) == HTTPStatus.OK
     assert client.stored == 1

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kubestudy.runtime import push_server
+from kubestudy.runtime import bounded_server, push_server
 from kubestudy.runtime.client import KubeClient
-from kubestudy.runtime.push_inbox import PushInbox, Rate
+from kubestudy.runtime.push_inbox import PushInbox, Rate, Rates, Sender
 from kubestudy.runtime.push_server import PushServer, PushServerSettings
 from tests.testcluster.certs import Authority
 
@@ -33,8 +33,8 @@ class Known(PushInbox):
     def stop(self) -> None:
         pass
 
-    def take(self, key: tuple[str, str], pod: str, token: str, body: bytes) -> HTTPStatus:
-        if token != "right":
+    def take(self, key: tuple[str, str], pod: str, sender: Sender, body: bytes) -> HTTPStatus:
+        if sender.token != "right":
             return HTTPStatus.UNAUTHORIZED
         self.taken.append((key, pod, body))
         return HTTPStatus.OK
@@ -115,7 +115,7 @@ def status(server: PushServer, sent: bytes) -> int:
         (request().replace(b"Bearer right", b"Bearer"), 401),
         (request().replace(b"Authorization", b"X"), 401),
         (request().replace(b"Host: push", b"Host: " + b"x" * 70_000), 431),
-        (request(path="/" + "x" * 70_000), 414),
+        (request(path="/" + "x" * 70_000), 431),
     ],
 )
 def test_each_request_has_its_answer(
@@ -138,7 +138,7 @@ def test_nothing_of_a_request_comes_back(server: PushServer) -> None:
 def test_a_request_that_does_not_go_on_is_given_up(
     server: PushServer, inbox: Known, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr(push_server, "SECONDS", 0.3)
+    monkeypatch.setattr(bounded_server, "SECONDS", 0.3)
     with connect(server) as connection:
         connection.sendall(begun)
         assert answer(connection) == b"", "closed, without a word"
@@ -148,7 +148,7 @@ def test_a_request_that_does_not_go_on_is_given_up(
 def test_a_request_that_drips_is_given_up_as_well(
     server: PushServer, inbox: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push_server, "SECONDS", 0.5)
+    monkeypatch.setattr(bounded_server, "SECONDS", 0.5)
     with connect(server) as connection:
         connection.settimeout(0.1)
         for byte in request(length="1000000", body=b"x" * 1000):
@@ -168,7 +168,8 @@ def test_a_request_that_drips_is_given_up_as_well(
 def test_so_many_are_answered_at_once_and_others_soon_after(
     server: PushServer, inbox: Known
 ) -> None:
-    idle = [connect(server) for _ in range(push_server.AT_ONCE)]
+    share = push_server.AT_ONCE * 3 // 4  # the rest is for other sources
+    idle = [connect(server) for _ in range(share)]
     for connection in idle:
         connection.sendall(b"P")
     with connect(server) as one_more:
@@ -177,7 +178,7 @@ def test_so_many_are_answered_at_once_and_others_soon_after(
         connection.sendall(request()[1:])
         assert answer(connection).startswith(b"HTTP/1.0 200")
         connection.close()
-    assert len(inbox.taken) == push_server.AT_ONCE
+    assert len(inbox.taken) == share
 
 
 def test_over_tls_it_shows_its_certificate_and_takes_a_new_one(tmp_path: Path) -> None:
@@ -225,6 +226,28 @@ def test_wrong_tokens_are_looked_up_at_a_bounded_rate() -> None:
             return {"metadata": {}, "spec": {"template": {}}}
 
     inbox = PushInbox(Nothing())
-    answers = [inbox.take(("team", f"demo-{i}"), "pod", "guess", BODY) for i in range(500)]
+    answers = [
+        inbox.take(("team", f"demo-{i}"), "pod", Sender("guess", "10.0.0.1"), BODY)
+        for i in range(500)
+    ]
     assert set(answers) == {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
-    assert 100 <= len(asked) < 500
+    assert 12 <= len(asked) < 100
+    # Whatever one source has asked for, a first post from elsewhere is looked up.
+    for i in range(50):
+        sender = Sender("guess", f"10.0.1.{i}")
+        assert inbox.take(("team", "demo"), "pod", sender, BODY) == HTTPStatus.UNAUTHORIZED
+
+
+def test_sources_that_were_not_seen_for_long_are_forgotten() -> None:
+    rates = Rates(per_second=1e-6, at_once=1)
+    for i in range(3 * Rates.MOST):
+        assert rates.allows(str(i))
+    assert len(rates._of) == Rates.MOST
+    assert not rates.allows(str(3 * Rates.MOST - 1))
+
+
+def test_a_head_without_end_takes_no_memory(server: PushServer, inbox: Known) -> None:
+    headers = [b"X%d: %s" % (i, b"x" * 20_000) for i in range(5)]
+    endless = b"\r\n".join([b"POST / HTTP/1.1", *headers, b"", b""])
+    assert status(server, endless) == 431
+    assert not inbox.taken

@@ -41,6 +41,10 @@ IMMUTABLE = (
 """Fields of the spec that must stay as they are once trials exist: their results would no longer
 compare, or a suggestion would no longer follow from its index."""
 
+OPAQUE = ("initialTrials",)
+"""Those of which a CRD's rules see nothing, since any number or string may stand there; the chart's
+policy on Studies has the rule (charts/kubestudy/templates/policies/studies.yaml)."""
+
 
 SEED = "seed"
 
@@ -276,6 +280,7 @@ class Study(ApiModel):
                 f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
             )
             for field in IMMUTABLE
+            if field not in OPAQUE
         )
     )
 

@@ -64,6 +64,45 @@ class Rate:
             return True
 
 
+class Rates:
+    """A rate for each of many sources, of which those that were not seen for long are forgotten.
+
+    Args:
+        per_second: How often in the long run, for each.
+        at_once: How often after a silence.
+    """
+
+    MOST = 4096
+
+    def __init__(self, per_second: float, at_once: int):
+        self._per_second, self._at_once = per_second, at_once
+        self._of: OrderedDict[str, Rate] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def allows(self, source: str) -> bool:
+        """Whether a source may do it once more now."""
+        with self._lock:
+            rate = self._of.get(source) or Rate(self._per_second, self._at_once)
+            self._of[source] = rate
+            self._of.move_to_end(source)
+            if len(self._of) > self.MOST:
+                self._of.popitem(last=False)
+        return rate.allows()
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends a post.
+
+    Attributes:
+        token: What should prove that it is a run.
+        source: The address that it comes from.
+    """
+
+    token: str
+    source: str
+
+
 @dataclass
 class _Run:
     """A run as its Job says it, and the posts that are not stored there yet, each with its pod."""
@@ -89,6 +128,7 @@ class PushInbox:
         self._runs: OrderedDict[Key, _Run] = OrderedDict()
         self._lock = threading.Lock()
         self._lookups = Rate(LOOKUPS_PER_SECOND, LOOKUPS_AT_ONCE)
+        self._lookups_of = Rates(LOOKUPS_PER_SECOND / 8, LOOKUPS_AT_ONCE // 8)
         self._later: WorkQueue[Key] = WorkQueue(namespace_of)
 
     def start(self) -> None:
@@ -112,20 +152,20 @@ class PushInbox:
                 if error.status == 0:
                     break
 
-    def take(self, key: Key, pod: str, token: str, body: bytes) -> HTTPStatus:
+    def take(self, key: Key, pod: str, sender: Sender, body: bytes) -> HTTPStatus:
         """Takes one post.
 
         Args:
             key: Namespace and name of the Job that it says to be from.
             pod: UID of the Job's pod that it says to be from.
-            token: What should prove it.
+            sender: Who sends it.
             body: What it says.
 
         Returns:
             OK where all that counts is stored, ACCEPTED where it is held and will be; else why not.
         """
         try:
-            run = self._find(key, token)
+            run = self._find(key, sender)
         except ApiError as error:
             log.debug("the run %s/%s, which pushes, cannot be read: %s", *key, error)
             return HTTPStatus.SERVICE_UNAVAILABLE
@@ -151,11 +191,11 @@ class PushInbox:
             return HTTPStatus.SERVICE_UNAVAILABLE
         return HTTPStatus.OK
 
-    def _find(self, key: Key, token: str) -> _Run | None:
+    def _find(self, key: Key, sender: Sender) -> _Run | None:
         """The run that a token is of; an unknown run looks like a known one of another token."""
         run = self._runs.get(key)
-        if run is None or not _same(run.token, token):
-            run = self._look_up(key, token)
+        if run is None or not _same(run.token, sender.token):
+            run = self._look_up(key, sender)
         if run is not None:
             with self._lock:
                 # Another thread may have looked it up as well.
@@ -175,8 +215,9 @@ class PushInbox:
             raise ApiError(429, "TooManyRequests", "too many runs wait to be stored")
         del self._runs[oldest]
 
-    def _look_up(self, key: Key, token: str) -> _Run | None:
-        if not self._lookups.allows():
+    def _look_up(self, key: Key, sender: Sender) -> _Run | None:
+        token = sender.token
+        if not (self._lookups_of.allows(sender.source) and self._lookups.allows()):
             raise ApiError(429, "TooManyRequests", "too many runs are looked up")
         job: Object = {"metadata": {}, "spec": {"template": {}}}
         try:

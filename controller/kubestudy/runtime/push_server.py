@@ -1,32 +1,23 @@
-"""The HTTP endpoint that trials push to. It is careful: whoever reaches it may be anybody.
-
-A request has so much time, whatever it does with it; so many are answered at once; nothing of what
-it says comes back.
-"""
+"""The HTTP endpoint that trials push to: nothing of what a request says comes back."""
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 import socket
 import ssl
-import threading
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from kubestudy.runtime import metrics
-from kubestudy.runtime.push_inbox import PushInbox
+from kubestudy.runtime.bounded_server import BoundedHandler, BoundedServer
+from kubestudy.runtime.push_inbox import PushInbox, Sender
 from kubestudy.workloads.pushing import PATH
 
 log = logging.getLogger(__name__)
 
-SECONDS = 10.0
-"""How long the whole of a request may take to arrive."""
 AT_ONCE = 64
 LARGEST = 64 * 1024
 DRAINED = 1 << 20
@@ -57,7 +48,7 @@ class PushServerSettings:
     key: Path | None = None
 
 
-class PushServer(ThreadingHTTPServer):
+class PushServer(BoundedServer):
     """Answers posts in the background, from ``start`` to ``stop``.
 
     Args:
@@ -65,19 +56,15 @@ class PushServer(ThreadingHTTPServer):
         inbox: Takes what is posted.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, settings: PushServerSettings, inbox: PushInbox):
         self.inbox = inbox
         self._settings = settings
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
-        super().__init__(("", settings.port), _Handler)
+        super().__init__(settings.port, _Handler, AT_ONCE)
 
-    def start(self) -> None:
+    def start(self, name: str = "push") -> None:
         """Begins to answer."""
         self.inbox.start()
-        threading.Thread(target=self.serve_forever, name="push", daemon=True).start()
+        super().start(name)
 
     def stop(self) -> None:
         """Takes no more, and stores what waits."""
@@ -100,36 +87,9 @@ class PushServer(ThreadingHTTPServer):
                 raise
         return connection, address
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answers in a thread of its own, unless too many are at work."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answers one request."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that broke is no news."""
-        log.debug("a push broke off", exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BoundedHandler):
     server: PushServer
-    server_version, sys_version = "kubestudy", ""
-
-    def setup(self) -> None:
-        super().setup()
-        deadline = time.monotonic() + SECONDS
-        self.connection.settimeout(SECONDS)
-        if isinstance(self.connection, ssl.SSLSocket):
-            self.connection.do_handshake()
-        self.rfile = io.BufferedReader(_InTime(self.connection, deadline))
 
     def do_POST(self) -> None:
         found = _PATH.fullmatch(self.path)
@@ -150,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.UNAUTHORIZED)
             return
         key = (found["namespace"], found["job"])
-        self._answer(self.server.inbox.take(key, found["pod"], token.strip(), body))
+        sender = Sender(token.strip(), self.client_address[0])
+        self._answer(self.server.inbox.take(key, found["pod"], sender, body))
 
     def send_error(self, code: int, *_: object) -> None:
         """Says no more than the status, whatever the request was."""
@@ -159,27 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: HTTPStatus) -> None:
         metrics.pushed(status)
         text = f"{status.phrase}\n".encode()
-        self.close_connection = True
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(text)))
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(text)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Posts are counted, not logged."""
-
-
-class _InTime(io.RawIOBase):
-    """Reads a connection until a moment, however slowly it speaks."""
-
-    def __init__(self, connection: socket.socket, deadline: float):
-        self._connection, self._deadline = connection, deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._connection.settimeout(max(0.001, self._deadline - time.monotonic()))
-        return self._connection.recv_into(buffer)

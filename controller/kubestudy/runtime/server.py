@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from kubestudy.runtime.bounded_server import BoundedHandler, BoundedServer
 
-def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
+AT_ONCE = 32
+"""Connections: the kubelet's probes and a few scrapers take one for a moment each."""
+
+
+def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> BoundedServer:
     """Answers /healthz, /readyz and /metrics in the background.
 
     Args:
@@ -18,7 +21,7 @@ def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> Th
         ready: Whether it has seen everything it needs.
     """
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(BoundedHandler):
         def do_GET(self) -> None:
             match self.path.partition("?")[0]:
                 case "/healthz":
@@ -34,13 +37,10 @@ def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> Th
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Probes are no news."""
-
-    server = ThreadingHTTPServer(("", port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    server = BoundedServer(port, Handler, AT_ONCE)
+    server.start("http")
     return server
