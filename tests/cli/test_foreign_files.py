@@ -104,4 +104,4 @@ def test_a_spreadsheet_sees_no_formula(shell: Shell) -> None:
     rows = list(csv.DictReader(io.StringIO(shell("export", "grid").out)))
     cells = {row["parameters.batch"] for row in rows}
     assert cells == {'\'=HYPERLINK("http://example.com")', "'@SUM(1)", "'-1e5x", "plain"}
-    assert {row["parameters.lr"] for row in rows} == {"1e-05"}, "a number stays one"
+    assert {row["parameters.lr"] for row in rows} == {"1.0e-05"}, "a number stays one"

@@ -325,7 +325,8 @@ def test_results_that_somebody_has_edited_are_told_by_file_and_field(shell: Shel
 
 
 def test_a_folder_that_cannot_be_written_is_told(shell: Shell) -> None:
-    done = shell("run", shell.write(one("true")), "--results", "/proc/nowhere")
+    file = shell.write(one("echo $1"))
+    done = shell("run", file, "--results", "/proc/nowhere")
     assert (done.code, done.err) == (1, "error: /proc/nowhere: No such file or directory\n")
 
 

@@ -91,8 +91,9 @@ class RunFacts:
     @property
     def unended(self) -> bool:
         """Whether a pod of it is left that has not ended."""
-        at_work = self.pod is not None and not self.ended_by_itself and not self.lost
-        return self.lingering or at_work
+        if self.state == RunState.PENDING:
+            return self.lingering or (self.pod is not None and not self.held and not self.lost)
+        return self.lingering or (self.state == RunState.RUNNING and not self.lost)
 
     @property
     def active(self) -> bool:
