@@ -14,6 +14,7 @@ from kubestudy.cli.tables import bold, echo, note, warn
 from kubestudy.cli.terminal import shown
 from kubestudy.cli.views import headline
 from kubestudy.core.acceptance import warnings
+from kubestudy.local.sharing import shared_outputs
 
 
 @click.command()
@@ -64,7 +65,7 @@ def validate(files: tuple[str, ...], samplers: tuple[str, ...], quiet: bool) -> 
 
 
 def _unknown(study: Study) -> list[str]:
-    """What only the cluster can tell."""
+    """What only the cluster can tell, and what only matters on one machine."""
     spec = study.spec.trial
     unknown = []
     if spec.template is not None:
@@ -78,4 +79,4 @@ def _unknown(study: Study) -> list[str]:
             unknown.append(
                 f"spec.trial.{field}: whether the claim {folder.claim_name} exists is not known"
             )
-    return unknown
+    return [*unknown, *(f"spec.{shared}" for shared in shared_outputs(study.spec))]

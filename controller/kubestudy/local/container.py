@@ -14,6 +14,7 @@ from typing import Any
 from kubestudy.api.study import Study
 from kubestudy.core.accounts import most_gpus
 from kubestudy.local.machine import Machine
+from kubestudy.local.sharing import shared_outputs
 from kubestudy.workloads.pod import Manifest, main_spec
 from kubestudy.workloads.pod_template import DEFAULT_TRIAL_IMAGE, trains
 from kubestudy.workloads.told import CHECKPOINTS, OUTPUTS
@@ -190,6 +191,7 @@ def differences(study: Study, machine: Machine) -> list[str]:
     unused += ["further containers"] if len(pod.get("containers") or ()) > 1 else []
     if unused:
         notes.append(f"of the pod template, {', '.join(unused)} are left out here")
+    notes += [f"spec.{shared}" for shared in shared_outputs(study.spec)]
     return notes
 
 
