@@ -32,7 +32,7 @@ def ask(server: BoundedServer, path: str, source: str = "127.0.0.1") -> bytes:
 def test_each_path_has_its_answer(server: BoundedServer) -> None:
     assert b" 200 " in ask(server, "/healthz")
     assert b" 503 " in ask(server, "/readyz")
-    assert b"kubestudy_queue" in ask(server, "/metrics")
+    assert b"# TYPE python_info" in ask(server, "/metrics")
     assert b" 404 " in ask(server, "/")
 
 
