@@ -350,6 +350,9 @@ def test_reading_is_linear_in_the_line(line: str) -> None:
 def test_what_repeats_without_a_bound_gives_nothing_back(pattern: re.Pattern[str]) -> None:
     text = re.sub(r"\\.|\[(?:\\.|[^\]])*\]", "x", pattern.pattern)
     text = re.sub(r"(?:\{[0-9,]+\}|\?)\+?|#.*", "", text)
+    # A group may be repeated if all that repeats in it is so: it matches in one way only, and
+    # Python 3.11 below 3.11.5 has possessive groups wrong.
+    text = text.replace(")*", ")")
     assert set(re.findall(r"[*+]+", text)) <= {"*+", "++"}
 
 

@@ -20,9 +20,12 @@ LONGEST_NAME = 256
 WINDOW = 64 << 10
 """Bytes that a pattern is matched against at once: it takes memory for each thing it repeats."""
 
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_PLAIN = rb'(?:[^"{}\[\]]++|%s)*+' % _STRING
-_LEAVES = rb'(?:[^"{}\[\]]++|%s|\{%s\}|\[%s\])*+' % (_STRING, _PLAIN, _PLAIN)
+# Groups are not repeated possessively: Python 3.11 below 3.11.5 then matches too much or too little
+# (https://github.com/python/cpython/issues/106052). What is repeated in them is, and so they cannot
+# be matched in another way either.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*"'
+_PLAIN = rb'(?:[^"{}\[\]]++|%s)*' % _STRING
+_LEAVES = rb'(?:[^"{}\[\]]++|%s|\{%s\}|\[%s\])*' % (_STRING, _PLAIN, _PLAIN)
 # What lies before the next bracket that counts: within an object also those in which no other is.
 _BEFORE_BRACKET = re.compile(_PLAIN, re.DOTALL)
 _WITHIN_OBJECT = re.compile(_LEAVES, re.DOTALL)

@@ -10,7 +10,7 @@ from kubestudy.sources.pairs import WITHIN, unanimous
 STEP, EPOCH = "step", "epoch"
 
 _NUMBER = r"(?>[0-9]{1,15}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,3})?)"
-_TOTAL = r"(?:\s?/\s?|\s(?:out\s)?of\s)[0-9]{1,15}(?:\.[0-9]{1,15})?+(?![\w/]|[.,:][0-9])"
+_TOTAL = r"(?:\s?/\s?|\s(?:out\s)?of\s)[0-9]{1,15}(?:\.[0-9]{1,15})?(?![\w/]|[.,:][0-9])"
 _TIME = r"\s++(?:m?s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|days?)\b"
 _AFTER = rf"({_NUMBER})(?!\s?%|[±+]|{_TIME})(?:{_TOTAL}|{ENDS})"
 _BETWEEN = r"(?:\s*+[=:]\s*+[\[(]?|\s++[\[(]?|\[)\s*+"
