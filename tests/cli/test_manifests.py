@@ -165,3 +165,12 @@ def test_numbers_survive_being_written(tmp_path: Path) -> None:
     text = dump({"v": numbers})
     assert same(load(text)["v"], numbers)
     assert kubectl(HEAD + text, tmp_path)["v"] == numbers
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!int {}", "!!str []", "!!float []", "!!bool {a: 1}", "!!map x", "!!seq x", "a: !!int [1]"],
+)
+def test_a_tag_that_does_not_fit_its_value_is_refused(text: str) -> None:
+    with pytest.raises(ManifestError, match="does not fit"):
+        load(text)

@@ -144,6 +144,7 @@ def _measure(node: Any, known: dict[int, tuple[int, int]], depth: int) -> tuple[
     if id(node) not in known:
         if depth == 0:
             raise ManifestError(f"is nested deeper than {MAX_DEPTH}", node.start_mark)
+        _check_tag(node)
         parts: list[Any] = []
         if isinstance(node, yaml.SequenceNode):
             parts = node.value
@@ -160,6 +161,15 @@ def _measure(node: Any, known: dict[int, tuple[int, int]], depth: int) -> tuple[
     if known[id(node)][1] > depth:
         raise ManifestError(f"is nested deeper than {MAX_DEPTH}", node.start_mark)
     return known[id(node)]
+
+
+def _check_tag(node: Any) -> None:
+    """That a tag which is written before a value is one of such values."""
+    kinds = {"map": yaml.MappingNode, "seq": yaml.SequenceNode}
+    tag = node.tag.removeprefix(_TAG)
+    wanted = kinds.get(tag, yaml.ScalarNode if node.tag.startswith(_TAG) else type(node))
+    if not isinstance(node, wanted):
+        raise ManifestError(f"the tag !!{tag} does not fit what stands after it", node.start_mark)
 
 
 def _worded(error: yaml.MarkedYAMLError, text: str) -> ManifestError:
