@@ -206,6 +206,14 @@ def test_a_suspended_study_ends_what_others_may_let_go(theirs: RunFacts) -> None
     assert (ended.outcome, ended.reason) == ("Stopped", "Suspended")
 
 
+def test_a_study_is_not_suspended_while_a_pod_may_be_made_that_nobody_has_seen() -> None:
+    begun = facts(pod=None, pod_uid=None)
+    plan = decide(snapshot(study(suspend=True), [trial(runs=[])], [begun]))
+    assert SuspendRun(begun.key, begun.job, suspend=True) in plan.actions
+    told = condition(plan.status and plan.status.conditions, "Suspended")
+    assert told is not None and (told.status, told.reason) == ("False", "Suspending")
+
+
 def test_it_is_run_again_once_the_study_is_resumed_and_nothing_of_it_is_at_work() -> None:
     before = trial(runs=[run(outcome="Stopped", reason="Suspended")])
     of = study(budget={"parallelism": 2, "maxTrials": 1})

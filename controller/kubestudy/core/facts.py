@@ -90,10 +90,9 @@ class RunFacts:
 
     @property
     def unended(self) -> bool:
-        """Whether a pod of it is left that has not ended."""
-        if self.state == RunState.PENDING:
-            return self.lingering or (self.pod is not None and not self.held and not self.lost)
-        return self.lingering or (self.state == RunState.RUNNING and not self.lost)
+        """Whether a pod of it is left that has not ended; one may be made before it is seen."""
+        at_work = not self.ended_by_itself and not self.lost
+        return self.lingering or (at_work and (self.state == RunState.RUNNING or not self.held))
 
     @property
     def active(self) -> bool:
