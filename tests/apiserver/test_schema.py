@@ -131,6 +131,7 @@ def begun(namespace: Namespace) -> Namespace:
         ("parameterConstraints", [{"expression": "x < 2"}]),
         ("warmStart", {"studies": ["other"]}),
         ("initialTrials", [{"learning_rate": 1e-5}]),
+        ("parameters", list(reversed(study("begun")["spec"]["parameters"]))),
     ],
 )
 def test_what_makes_results_comparable_is_immutable(

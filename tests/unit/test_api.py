@@ -16,7 +16,7 @@ from kubestudy.api.base import ApiModel, Rule, nested_model
 from kubestudy.api.crd import custom_resource_definitions, structural_schema
 from kubestudy.api.durations import parse_duration
 from kubestudy.api.meta import ObjectMeta
-from kubestudy.api.study import IMMUTABLE, OPAQUE, Study, StudySpec
+from kubestudy.api.study import IMMUTABLE, Study, StudySpec
 from kubestudy.api.trial import Trial
 from kubestudy.api.validation import InvalidObject, parse_study
 from kubestudy.core.acceptance import MAX_ERRORS, problems
@@ -512,5 +512,4 @@ EDITABLE = {"budget", "trial", "metrics", "earlyStopping", "suspend"}
 def test_each_field_of_a_study_may_be_edited_or_not_on_a_cluster_and_here_alike() -> None:
     fields = {f.alias or name for name, f in StudySpec.model_fields.items()}
     assert fields == {*IMMUTABLE, *EDITABLE}
-    seen = [field for field in IMMUTABLE if field not in OPAQUE]
-    assert [t.field for t in Study.transitions] == [f"spec.{field}" for field in seen]
+    assert [t.field for t in Study.transitions] == [f"spec.{field}" for field in IMMUTABLE]

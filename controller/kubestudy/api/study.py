@@ -41,10 +41,6 @@ IMMUTABLE = (
 """Fields of the spec that must stay as they are once trials exist: their results would no longer
 compare, or a suggestion would no longer follow from its index."""
 
-OPAQUE = ("initialTrials",)
-"""Those of which a CRD's rules see nothing, since any number or string may stand there; the chart's
-policy on Studies has the rule (charts/kubestudy/templates/policies/studies.yaml)."""
-
 
 SEED = "seed"
 
@@ -85,13 +81,14 @@ class StudySpec(ApiModel):
         default=None,
         max_length=MAX_INITIAL_TRIALS,
         description="The first trials, as parameters and their values, before the algorithm"
-        " goes on; it fills in what they leave out.",
+        " goes on; it fills in what they leave out. They cannot be changed once trials exist.",
         json_schema_extra=ATOMIC
         | {
             "items": {
                 "type": "object",
                 "maxProperties": MAX_PARAMETERS,
-                "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True},
+                # Not of the values, which no rule could compare then.
+                "x-kubernetes-preserve-unknown-fields": True,
             }
         },
     )
@@ -239,6 +236,21 @@ class StudySpec(ApiModel):
         return list(dict.fromkeys(n.metric for n in named))
 
 
+def _unchanged(name: str) -> str:
+    """Says in CEL that a field of a Study's spec is as it was, the order of a list included."""
+    field = StudySpec.model_fields[to_snake(name)]
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    keys = extra.get("x-kubernetes-list-map-keys")
+    new, old = (f"{of}.spec.{name}" for of in ("self", "oldSelf"))
+    same = f"{new} == {old}"
+    # Lists whose items have a key are equal to CEL in any order.
+    for key in keys if isinstance(keys, list) else ():
+        same = f"({same} && {new}.map(i, i.{key}) == {old}.map(i, i.{key}))"
+    if field.is_required():
+        return same
+    return f"(has({new}) ? has({old}) && {same} : !has({old}))"
+
+
 class Study(ApiModel):
     """Tunes the hyperparameters of a model: suggests trials, runs them as pods, tells the best."""
 
@@ -271,17 +283,7 @@ class Study(ApiModel):
             "cannot be changed once trials exist, since their results would no longer compare;"
             " make a new Study",
         )
-        for field, unchanged in (
-            (
-                field,
-                f"self.spec.{field} == oldSelf.spec.{field}"
-                if StudySpec.model_fields[to_snake(field)].is_required()
-                else f"(has(self.spec.{field}) ? has(oldSelf.spec.{field}) &&"
-                f" self.spec.{field} == oldSelf.spec.{field} : !has(oldSelf.spec.{field}))",
-            )
-            for field in IMMUTABLE
-            if field not in OPAQUE
-        )
+        for field, unchanged in ((field, _unchanged(field)) for field in IMMUTABLE)
     )
 
     @property
