@@ -310,6 +310,10 @@ def test_the_variables_are_those_of_the_container_that_trains() -> None:
     assert warning.field == "spec.trial.template.spec.initContainers[0].command[2]"
 
 
+def test_a_study_is_warned_about_so_much_at_once() -> None:
+    assert len(warnings(study(trial={"args": ["--lr=1"] * 256}))) == 20
+
+
 def test_a_choice_of_nothing_is_an_empty_argument() -> None:
     space = [{"name": "amp", "choices": ["--amp", ""]}]
     (warning,) = warnings(study(parameters=space, trial={"args": ["${parameters.amp}"]}))
@@ -399,6 +403,9 @@ def test_a_script_is_the_shells_business(script: str, refused: bool) -> None:
     assert bool(problems(of)) is ("params." in script), "no kubelet reads $(NAME) there"
 
 
+FIRST = {"name": "first", "image": "i", "args": ["${lr}"]}
+
+
 @pytest.mark.parametrize(
     ("trial_spec", "field"),
     [
@@ -406,10 +413,10 @@ def test_a_script_is_the_shells_business(script: str, refused: bool) -> None:
         ({"resources": {"limits": {"cpu": "${lr}"}}}, "resources.limits.cpu"),
         ({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "${lr}"}}}]}, None),
         (pod({"workingDir": "/${lr}"}), "template.spec.containers[0].workingDir"),
-        (pod({}, nodeSelector={"gpu": "${gpu}"}), "template.spec.nodeSelector.gpu"),
-        (pod({}, nodeSelector={LR: "x"}), f"template.spec.nodeSelector.{LR}"),
+        (pod({}, hostname="${gpu}"), "template.spec.hostname"),
+        (pod({}, securityContext={LR: 1}), f"template.spec.securityContext.{LR}"),
         (pod({}, volumes=[{"name": "${lr}"}]), "template.spec.volumes[0].name"),
-        (pod({}, initContainers=[{"args": ["${lr}"]}]), "template.spec.initContainers[0].args[0]"),
+        (pod({}, initContainers=[FIRST]), "template.spec.initContainers[0].args[0]"),
         ({"checkpoints": {"claimName": f"x-{SIZE}"}}, "checkpoints.claimName"),
     ],
 )

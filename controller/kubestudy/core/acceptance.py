@@ -33,7 +33,7 @@ from kubestudy.core.suggesting import number_of_suggestions, search_space
 from kubestudy.core.template_shape import shape_problems
 
 MAX_ERRORS = 20
-"""How many errors of one Study are reported at once."""
+"""How many errors of one Study are reported at once, and how many warnings."""
 
 # What the controller itself puts into a pod template or decides about it.
 _RESERVED_POD_FIELDS = {
@@ -82,8 +82,9 @@ def _search(spec: StudySpec) -> Iterator[FieldError]:
 
 
 def warnings(study: Study) -> list[FieldError]:
-    """Lists what is likely not meant in a Study that can be run."""
-    return [FieldError(f"spec.{e.field}", e.message) for e in passing_warnings(study.spec)]
+    """Lists what is likely not meant in a Study that can be run, ``MAX_ERRORS`` at most."""
+    found = islice(passing_warnings(study.spec), MAX_ERRORS)
+    return [FieldError(f"spec.{e.field}", e.message) for e in found]
 
 
 def algorithm_for(study: Study, seed: int) -> SearchAlgorithm:
