@@ -94,3 +94,25 @@ def test_a_claim_is_refused_only_if_a_budget_of_gpu_hours_could_not_be_kept() ->
     (error,) = problems(b.study(trial=CLAIMS, budget={"maxGPUHours": 1}))
     assert error.field == "spec.trial.template.spec.resourceClaims"
     assert "budget.timeout in place of maxGPUHours" in error.message
+
+
+OTHER = {"name": "c", "image": "i", "resources": {"limits": {"amd.com/gpu": 1}}}
+
+
+@pytest.mark.parametrize("trial", [pod(OTHER), pod(PLAIN), pod(asks(0)), {"image": "i"}])
+def test_a_budget_of_gpu_hours_is_refused_where_no_gpu_is_counted(trial: dict[str, Any]) -> None:
+    assert problems(b.study(trial=trial)) == []
+    (error,) = problems(b.study(trial=trial, budget={"maxGPUHours": 1}))
+    assert error.field == "spec.budget.maxGPUHours"
+    assert "none asks for nvidia.com/gpu" in error.message
+    named = {**trial, "gpuResource": "amd.com/gpu"}
+    left = problems(b.study(trial=named, budget={"maxGPUHours": 1}))
+    assert (left == []) == (trial == pod(OTHER))
+
+
+def test_gpus_that_are_given_twice_are_refused_if_they_differ() -> None:
+    for amount in (1, "1", 4):
+        limits = {"limits": {GPU: amount}}
+        found = problems(b.study(trial={"image": "i", "gpus": 1, "resources": limits}))
+        fields = [error.field for error in found]
+        assert fields == ([f"spec.trial.resources.limits.{GPU}"] if amount == 4 else [])

@@ -131,7 +131,17 @@ def test_who_set_it_is_told_as_far_as_it_is_known(owners: list[Object], who: str
     kept = kept_of(made)
     assert seen(kept).message == f"held back by {who} set spec.suspend of its Job"
     assert "template" not in str(kept["metadata"]["managedFields"])
-    assert "managedFields" not in kept_of(job(suspend=False))["metadata"]
+
+
+@pytest.mark.parametrize(("manager", "theirs"), [("kubectl-patch", True), ("kubestudy", False)])
+def test_what_another_has_let_go_stays_theirs(manager: str, theirs: bool) -> None:
+    made = job(suspend=False)
+    made["metadata"]["managedFields"] = [
+        owner("kubestudy", 1, "template"),
+        owner(manager, 5, "suspend"),
+    ]
+    found = seen(kept_of(made))
+    assert (found.held, found.theirs) == (False, theirs)
 
 
 def test_what_has_ended_is_held_back_by_nobody() -> None:

@@ -11,7 +11,7 @@ from kubestudy.api.quantities import parse_quantity
 from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError
 from kubestudy.core import placeholders
-from kubestudy.core.accounts import gpu_amounts
+from kubestudy.core.accounts import gpu_amounts, most_gpus
 
 
 def gpu_problems(spec: StudySpec) -> Iterator[FieldError]:
@@ -24,8 +24,16 @@ def gpu_problems(spec: StudySpec) -> Iterator[FieldError]:
             yield FieldError(
                 path, f"must be a whole number of GPUs, not {shown(amount)}; write it as in 2"
             )
+    yield from _given_twice(spec)
     if spec.budget.max_gpu_hours is None:
         return
+    if most_gpus(spec) == 0 and not any(_claims(spec)):
+        yield FieldError(
+            "budget.maxGPUHours",
+            f"no run holds a GPU, as none asks for {spec.trial.gpu_resource}, so it would never be"
+            " used up; ask for GPUs by resources.limits, name the resource that your GPUs are in"
+            " trial.gpuResource, or set budget.timeout in its place",
+        )
     for path in _claims(spec):
         yield FieldError(
             path,
@@ -46,6 +54,18 @@ def _placeholder(spec: StudySpec, path: str, amount: Any, named: set[str]) -> It
             f"must be a whole number of GPUs in every trial, and {shown(amount)} may be another;"
             f" use one parameter of type Int, or whole values, as in ${{parameters.{name}}}",
         )
+
+
+def _given_twice(spec: StudySpec) -> Iterator[FieldError]:
+    """Finds GPUs of the short form's own resources that trial.gpus would replace."""
+    trial = spec.trial
+    for kind in ("limits", "requests"):
+        amount = ((trial.resources or {}).get(kind) or {}).get(trial.gpu_resource)
+        if trial.gpus and amount is not None and parse_quantity(amount) != trial.gpus:
+            yield FieldError(
+                f"trial.resources.{kind}.{trial.gpu_resource}",
+                f"is {shown(amount)}, while trial.gpus is {trial.gpus}; leave one of them out",
+            )
 
 
 def _counts(parameter: Parameter) -> bool:

@@ -268,9 +268,7 @@ def _age(pod: Manifest) -> tuple[str, str]:
 
 
 def _holders(job: Manifest) -> list[Manifest]:
-    """Of a Job's managedFields, which are long, those of who holds it back."""
-    if not (job.get("spec") or {}).get("suspend"):
-        return []
+    """Of a Job's managedFields, which are long, those of who holds it back or has let it go."""
     return [
         {"manager": owner.get("manager"), "time": owner.get("time"), "fieldsV1": _SUSPEND}
         for owner in job["metadata"].get("managedFields") or ()
@@ -287,7 +285,7 @@ def _hold(job: Manifest) -> dict[str, Any]:
     marked = ANNOTATION_SUSPENDED in (metadata.get("annotations") or {})
     queue = (metadata.get("labels") or {}).get(LABEL_QUEUE)
     if not job["spec"].get("suspend"):
-        return {"theirs": marked or queue is not None}
+        return {"theirs": marked or queue is not None or _suspended_by_others(job)}
     if queue is not None:
         reason, who = "Queued", f"Kueue, in queue {queue}"
     elif marked:
@@ -295,6 +293,12 @@ def _hold(job: Manifest) -> dict[str, Any]:
     else:
         reason, who = "HeldBack", f"{_suspender(job)} set spec.suspend of its Job"
     return {"theirs": True, "held_by": who, "reason": reason, "message": f"held back by {who}"}
+
+
+def _suspended_by_others(job: Manifest) -> bool:
+    """Whether anybody else has ever said whether the Job may go; what they let go is theirs."""
+    owners = job["metadata"].get("managedFields") or ()
+    return any(owner.get("manager") not in (None, MANAGER) for owner in owners)
 
 
 def _suspender(job: Manifest) -> str:
