@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kubestudy.api.manifests import load
 from kubestudy.api.trial import Trial
@@ -214,3 +215,32 @@ def test_broken_results_are_told(here: Invoke) -> None:
     result = here("top", "grid")
     assert result.exit_code == 1
     assert "cannot be read: results/grid/trials/grid-3.yaml: line 2" in result.stderr
+
+
+def test_the_time_at_a_rung_is_no_part_of_a_trials_duration(here: Invoke, tmp_path: Path) -> None:
+    """Two runs of 60 s with an hour between them: paused at a rung, then gone on with."""
+    file = tmp_path / "results" / "grid" / "trials" / "grid-0.yaml"
+    document = yaml.safe_load(file.read_text())
+    times = [("10:00:00", "10:01:00"), ("11:01:00", "11:02:00")]
+    document["status"] |= {
+        "startTime": "2026-01-01T10:00:00Z",
+        "completionTime": "2026-01-01T11:02:00Z",
+        "runs": [
+            {
+                "job": f"grid-0-{rung}-0-0",
+                "rung": rung,
+                "outcome": "Succeeded",
+                "startTime": f"2026-01-01T{start}Z",
+                "completionTime": f"2026-01-01T{end}Z",
+            }
+            for rung, (start, end) in enumerate(times)
+        ],
+    }
+    file.write_text(yaml.safe_dump(document))
+    rows = list(csv.DictReader(io.StringIO(here("export", "grid").stdout)))
+    assert rows[0]["durationSeconds"] == "120.0"
+    assert "Duration:    2m" in here("describe", "grid-0").stdout
+    document["status"]["runs"][0]["durationSeconds"] = 90  # another pod, before a suspension
+    file.write_text(yaml.safe_dump(document))
+    rows = list(csv.DictReader(io.StringIO(here("export", "grid").stdout)))
+    assert rows[0]["durationSeconds"] == "150.0"

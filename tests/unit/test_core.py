@@ -262,13 +262,28 @@ def test_an_astronomic_search_space_is_only_large(budget: dict[str, Any]) -> Non
 
 def test_time_left_is_rounds_of_the_mean_trial() -> None:
     def done(index: int, seconds: int) -> Any:
-        one = trial(index, state="Succeeded", value=1, started=1, ended=seconds)
+        ran = run(index, outcome="Succeeded", startTime=at(1), completionTime=at(seconds))
+        one = trial(index, state="Succeeded", value=1, started=1, ended=seconds, runs=[ran])
         meta = one.metadata.model_copy(update={"creation_timestamp": at(0)})
         return one.model_copy(update={"metadata": meta})
 
     of = study(status=ACCEPTED, budget={"parallelism": 3})
     plan = decide(snapshot(of, [done(0, 60), done(1, 120)], now=200))
     assert plan.status.time_left == "3m"  # four trials, three at once, 90 s each
+
+
+def test_time_left_does_not_count_the_time_at_a_rung() -> None:
+    """Two runs of 60 s, with an hour between them."""
+    runs = [
+        run(outcome="Stopped", reason="Paused", startTime=at(0), completionTime=at(60)),
+        run(outcome="Succeeded", startTime=at(3660), completionTime=at(3720))
+        | {"job": "demo-0-1-0-0", "rung": 1},
+    ]
+    one = trial(state="Succeeded", value=1, started=0, ended=3720, runs=runs)
+    meta = one.metadata.model_copy(update={"creation_timestamp": at(0)})
+    of = study(status=ACCEPTED, budget={"parallelism": 5})
+    plan = decide(snapshot(of, [one.model_copy(update={"metadata": meta})], now=3800))
+    assert plan.status.time_left == "2m"  # five trials, five at once
 
 
 @pytest.mark.parametrize(

@@ -227,10 +227,13 @@ def test_the_time_before_a_suspension_is_paid_for() -> None:
         world.edit(lambda spec: spec.update(suspend=False))
     (stored,) = world.trials["demo-0"].status.runs
     assert stored.gpu_seconds == 3 * 2 * 100
+    assert stored.duration_seconds == 3 * 100
     world.drive()
     (stored,) = world.trials["demo-0"].status.runs
     own = (stored.completion_time - stored.start_time).total_seconds()
     assert stored.gpu_seconds == 600 + 2 * own
+    assert stored.duration_seconds == 300 + own
+    assert world.trials["demo-0"].status.worked() == timedelta(seconds=300 + own)
 
 
 def test_each_attempt_is_paid_for() -> None:

@@ -6,6 +6,7 @@ before any run of it exists, and is never changed.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictStr
@@ -152,6 +153,12 @@ class Run(ApiModel):
     node: str | None = Field(default=None, max_length=253, description="Where it ran.")
     start_time: Time | None = Field(default=None, description="When its container started.")
     completion_time: Time | None = Field(default=None, description="When it ended.")
+    duration_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds that its container was at work, rounded up: of all its pods that have"
+        " ended, so that the time for which the Study was suspended does not count.",
+    )
     gpu_seconds: int = Field(default=0, ge=0, description="GPU-seconds that it used.")
     objectives: list[MetricValue] | None = Field(
         default=None,
@@ -177,6 +184,21 @@ class Run(ApiModel):
         description="With crossValidation.execution OnePod: what the folds gave that it has done.",
         json_schema_extra=list_map("fold"),
     )
+
+    def worked(self, now: datetime | None = None) -> timedelta | None:
+        """How long it was at work; None if it never was.
+
+        Args:
+            now: Up to when, if it is at work; without it only what has ended counts.
+        """
+        end = self.completion_time or now
+        current = end - self.start_time if self.start_time and end else timedelta()
+        if self.duration_seconds is None:  # stored by a controller that did not count it
+            return current if self.start_time else None
+        ended = timedelta(seconds=self.duration_seconds)
+        if self.outcome == RUNNING:
+            return ended + current
+        return ended if self.start_time or ended else None
 
 
 class TrialStatus(ApiModel):
@@ -245,6 +267,18 @@ class TrialStatus(ApiModel):
     def finished(self) -> bool:
         """Whether the trial will not run any more."""
         return self.state in FINISHED
+
+    def worked(self, now: datetime | None = None) -> timedelta | None:
+        """How long its runs were at work, all together; None if none ever was.
+
+        The waits at rungs, between attempts and while the Study was suspended do not count. What
+        runs side by side, as folds do, is added up.
+
+        Args:
+            now: Up to when, if it runs; without it only what has ended counts.
+        """
+        times = [time for run in self.runs or () if (time := run.worked(now)) is not None]
+        return sum(times, timedelta()) if times else None
 
     @property
     def folds(self) -> dict[int, FoldValues]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import chain
 
 import click
@@ -34,6 +35,7 @@ from kubestudy.cli.views import (
     arguments,
     counts,
     duration,
+    duration_of,
     failures,
     in_order,
     study_state,
@@ -182,7 +184,7 @@ def _trial(study: Study, trial: Trial, place: str, rank: int | None) -> Iterator
                 r.reason or NONE,
                 metrics_text(r.objectives or ()) or NONE,
                 r.node or NONE,
-                span(r.start_time, r.completion_time),
+                duration_of(r.worked(datetime.now(UTC))),
             ]
             for r in status.runs
         ]

@@ -36,8 +36,9 @@ def export(study: str, output: str, where: Where) -> None:
 
     Columns: trial, index, state, reason, rank (1 is the best, equal trials share one; with several
     objectives 1 is the Pareto front), feasible, parameters.NAME, objectives.NAME, metrics.NAME (the
-    value reported last), startTime, completionTime, durationSeconds (of its runs together; pauses
-    do not count), gpuSeconds, runs.
+    value reported last), startTime, completionTime, durationSeconds (its runs at work, all
+    together: not the waits at rungs, between attempts and while the Study was suspended; folds side
+    by side are added up), gpuSeconds, runs.
 
     In CSV, a text that begins with =, +, - or @ stands behind an apostrophe, so that a spreadsheet
     does not take it for a formula.

@@ -261,21 +261,18 @@ def failures(trials: Sequence[Trial]) -> list[Failure]:
 
 def worked(trial: Trial) -> timedelta | None:
     """How long the runs of a trial took together, up to now; None before the first."""
-    now = datetime.now(UTC)
-    spans = [
-        (r.completion_time or now) - r.start_time
-        for r in (trial.status.runs if trial.status else None) or ()
-        if r.start_time is not None
-    ]
-    return sum(spans, timedelta()) if spans else None
+    return trial.status.worked(datetime.now(UTC)) if trial.status else None
 
 
 def duration(trial: Trial) -> str:
     """How long a trial ran, or runs."""
-    time = worked(trial)
+    return duration_of(worked(trial))
+
+
+def duration_of(time: timedelta | None) -> str:
+    """A time at work; the API's times are whole seconds."""
     if time is None:
         return NONE
-    # The API's times are whole seconds.
     return duration_text(time) if time >= timedelta(seconds=1) else "<1s"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from kubestudy.api.parameters import Assignment
@@ -15,25 +16,30 @@ from kubestudy.core import placeholders
 CONTAINERS, INIT_CONTAINERS = "containers", "initContainers"
 
 
-def carried(before: Run, after: Run, gpus: int) -> Run:
+def carried(before: Run, after: Run, gpus: int, now: datetime) -> Run:
     """Takes over what the earlier pods of a run have used; a suspended Job makes another pod.
 
     Args:
         before: What is stored of the run.
         after: What is to be stored in its place; it counts its own pod, if that has ended.
         gpus: GPUs that each pod holds.
+        now: The time, up to which a pod counts whose end was not seen.
     """
     if before.outcome not in (RUNNING, PENDING):
         return after
     if before.outcome == after.outcome == PENDING and before.reason == after.reason:
-        paid = {"gpu_seconds": before.gpu_seconds, "completion_time": before.completion_time}
-        return after.model_copy(update=paid)
-    used = before.gpu_seconds
-    until = after.start_time or after.completion_time
+        paid = ("gpu_seconds", "duration_seconds", "completion_time")
+        return after.model_copy(update={name: getattr(before, name) for name in paid})
+    used, worked = before.gpu_seconds, before.duration_seconds or 0
     replaced = before.outcome == RUNNING and before.pod_uid != after.pod_uid
-    if replaced and before.start_time and until:
-        used += math.ceil(gpus * max(0.0, (until - before.start_time).total_seconds()))
-    return after.model_copy(update={"gpu_seconds": used + after.gpu_seconds})
+    if replaced and before.start_time:
+        until = after.start_time or after.completion_time or now
+        seconds = max(0.0, (until - before.start_time).total_seconds())
+        used, worked = used + math.ceil(gpus * seconds), worked + math.ceil(seconds)
+    own = after.duration_seconds or 0
+    return after.model_copy(
+        update={"gpu_seconds": used + after.gpu_seconds, "duration_seconds": worked + own}
+    )
 
 
 def gpus_of(spec: StudySpec, trial: Trial) -> int:

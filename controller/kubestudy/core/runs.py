@@ -252,7 +252,7 @@ def _keep_up(
     """Follows a run that has not ended; what lasts but a moment is left out."""
     if facts.suspended:
         _write_down(
-            progress, recorded(replace(facts, ended=now), PENDING, SUSPENDED, gpus), last, gpus
+            progress, recorded(replace(facts, ended=now), PENDING, SUSPENDED, gpus), last, gpus, now
         )
         return
     running = facts.state == RunState.RUNNING
@@ -261,18 +261,20 @@ def _keep_up(
     if now < settles and not at_once:
         progress.settles = settles
     elif running:
-        _write_down(progress, recorded(facts, RUNNING, None, gpus), last, gpus)
+        _write_down(progress, recorded(facts, RUNNING, None, gpus), last, gpus, now)
     else:
         if facts.held and last is not None and last.outcome == RUNNING:
             facts = replace(facts, ended=now)  # so is the pod that it had
-        _write_down(progress, recorded(facts, PENDING, facts.reason, gpus), last, gpus)
+        _write_down(progress, recorded(facts, PENDING, facts.reason, gpus), last, gpus, now)
 
 
-def _write_down(progress: RunProgress, record: Run, last: Run | None, gpus: int) -> None:
+def _write_down(
+    progress: RunProgress, record: Run, last: Run | None, gpus: int, now: datetime
+) -> None:
     """Says what should be stored; what is stored of the same run is taken into account."""
     if last is not None and last.job == record.job:
         kept = {"rungs": last.rungs, "folds": last.folds}
-        record = carried(last, record, gpus).model_copy(update=kept)
+        record = carried(last, record, gpus, now).model_copy(update=kept)
     progress.record = record
 
 
@@ -286,7 +288,7 @@ def _close(
 ) -> None:
     outcome = {None: SUCCEEDED, Remedy.LATER: STOPPED}.get(verdict.remedy, FAILED)
     ended = replace(facts, ended=facts.ended or now)
-    _write_down(progress, recorded(ended, outcome, verdict.reason, gpus), last, gpus)
+    _write_down(progress, recorded(ended, outcome, verdict.reason, gpus), last, gpus, now)
     progress.verdict = verdict
 
 
@@ -325,7 +327,7 @@ def recorded(facts: RunFacts, outcome: str, reason: str | None, gpus: int) -> Ru
     """Writes a run down."""
     seconds = 0.0
     if facts.started and facts.ended:
-        seconds = gpus * (facts.ended - facts.started).total_seconds()
+        seconds = max(0.0, (facts.ended - facts.started).total_seconds())
     return Run(
         job=job_name(facts.key),
         job_uid=facts.job_uid,
@@ -339,6 +341,7 @@ def recorded(facts: RunFacts, outcome: str, reason: str | None, gpus: int) -> Ru
         node=facts.node,
         start_time=facts.started and facts.started.replace(microsecond=0),
         completion_time=facts.ended and facts.ended.replace(microsecond=0),
+        duration_seconds=math.ceil(seconds),
         # Rounded up: a budget that was spent while the run was at work stays spent.
-        gpu_seconds=max(0, math.ceil(seconds)),
+        gpu_seconds=math.ceil(gpus * seconds),
     )

@@ -201,20 +201,32 @@ def blocked(
 def _time_left(
     study: Study, trials: Sequence[Progress], counts: TrialCounts, total: int | None
 ) -> str | None:
-    """Estimates the time to the end from the mean time of a trial; moves only as trials end."""
+    """Estimates the time to the end from the mean time of a run; moves only as trials end."""
     if total is None:
         return None
-    # From the moment that a trial takes its slot: a pod's start costs time too.
-    times = [
-        t.status.completion_time - t.trial.metadata.creation_timestamp
-        for t in trials
-        if t.status.completion_time and t.trial.metadata.creation_timestamp and t.state != STOPPED
-    ]
+    ended = (t for t in trials if t.finished and t.state != STOPPED)
+    times = [time for t in ended if (time := _slot_time(t)) is not None]
     if not times:
         return None
-    mean = sum(times, timedelta()) / len(times)
-    rounds = -(-(total - counts.finished) // study.spec.budget.parallelism)
+    runs = 1 if study.spec.one_pod else study.spec.folds
+    mean = sum(times, timedelta()) / len(times) / runs
+    rounds = -(-(total - counts.finished) * runs // study.spec.budget.parallelism)
     return duration_text(mean * max(0, rounds))
+
+
+def _slot_time(t: Progress) -> timedelta | None:
+    """How long a trial held a slot: its runs at work, and the start of its first pod.
+
+    Not while it waited at a rung or was suspended. With cross-validation that of all folds.
+    """
+    made, started, time = (
+        t.trial.metadata.creation_timestamp,
+        t.status.start_time,
+        t.status.worked(),
+    )
+    if time is None or made is None or started is None:
+        return None
+    return time + max(timedelta(), started - made)
 
 
 def duration_text(span: timedelta) -> str:

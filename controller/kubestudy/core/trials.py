@@ -227,7 +227,7 @@ def _ended(progress: Progress, facts: RunFacts, outcome: str, reason: str, now: 
     gpus = progress.gpus
     ended = recorded(replace(facts, ended=facts.ended or now), outcome, reason, gpus)
     before = [r for r in progress.status.runs or () if r.job == ended.job]
-    return carried(before[0], ended, gpus) if before else ended
+    return carried(before[0], ended, gpus, now) if before else ended
 
 
 def _note(progress: Progress, run: RunProgress, spec: StudySpec) -> None:

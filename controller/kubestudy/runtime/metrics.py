@@ -25,7 +25,7 @@ LEADER = Gauge("kubestudy_leader", "Whether this controller decides.")
 _FINISHED = Counter("kubestudy_trials_finished_total", "Trials that have ended.", ["outcome"])
 _DURATION = Histogram(
     "kubestudy_trial_duration_seconds",
-    "Time from a trial's first run to its end.",
+    "Time that a trial's runs were at work, all together.",
     ["outcome"],
     # From ten seconds to two days.
     buckets=[10, 30, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600],
@@ -35,9 +35,8 @@ _DURATION = Histogram(
 def trial_finished(status: TrialStatus) -> None:
     """Counts one trial that has ended."""
     _FINISHED.labels(status.state).inc()
-    if status.start_time and status.completion_time:
-        spent = (status.completion_time - status.start_time).total_seconds()
-        _DURATION.labels(status.state).observe(spent)
+    if (worked := status.worked()) is not None:
+        _DURATION.labels(status.state).observe(worked.total_seconds())
 
 
 def reconciled(outcome: str, seconds: float) -> None:
