@@ -32,7 +32,13 @@ from kubestudy.runtime.slots import Slots
 from kubestudy.runtime.turns import Turns
 from kubestudy.sources.log_lines import LineReader
 from kubestudy.sources.termination import last_word
-from kubestudy.workloads.pod import main_container, main_name, pod_ended, termination_message
+from kubestudy.workloads.pod import (
+    is_running,
+    main_container,
+    main_name,
+    pod_ended,
+    termination_message,
+)
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +119,7 @@ class Collector:
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
         if pod_ended(pod):
             self._ended.add(key)
-        elif (main_container(pod).get("state") or {}).get("running"):
+        elif is_running(main_container(pod)):
             self._running.add(key, after)
 
     def report(self, pod_uid: str) -> RunReport | None:

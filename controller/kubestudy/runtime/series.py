@@ -23,7 +23,13 @@ from kubestudy.runtime.prometheus import Prometheus, PrometheusError
 from kubestudy.runtime.queue import WorkQueue
 from kubestudy.sources.prometheus import SeriesReader, query_of
 from kubestudy.sources.termination import last_word
-from kubestudy.workloads.pod import main_container, moment, pod_ended, termination_message
+from kubestudy.workloads.pod import (
+    is_running,
+    main_container,
+    moment,
+    pod_ended,
+    termination_message,
+)
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +106,7 @@ class SeriesCollector:
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
         if pod_ended(pod):
             self._queue.add(key)
-        elif (main_container(pod).get("state") or {}).get("running"):
+        elif is_running(main_container(pod)):
             self._queue.add(key, self._interval)
 
     def report(self, pod_uid: str) -> RunReport | None:

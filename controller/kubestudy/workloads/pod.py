@@ -130,13 +130,13 @@ def pod_facts(pod: Manifest, now: datetime) -> dict[str, Any]:
         "node": (pod.get("spec") or {}).get("nodeName"),
     }
     state = main_container(pod).get("state") or {}
-    begun = state.get("running") or state.get("terminated") or {}
-    facts["started"] = moment(begun.get("startedAt"))
+    begun = [(state.get(kind) or {}).get("startedAt") for kind in ("running", "terminated")]
+    facts["started"] = moment(next(filter(None, begun), None))
     if pod_ended(pod):
         return facts | _end(pod)
     if leaving := _leaving(pod, now):
         return facts | leaving
-    if state.get("running") or status.get("phase") == "Running":
+    if is_running(main_container(pod)) or status.get("phase") == "Running":
         return facts | {"state": RunState.RUNNING}
     return facts | _waiting(pod, now)
 
@@ -147,7 +147,7 @@ def pod_ended(pod: Manifest) -> bool:
         return True
     if pod["metadata"].get("deletionTimestamp"):
         return False  # why it ends is told with its phase
-    return bool((main_container(pod).get("state") or {}).get("terminated"))
+    return (main_container(pod).get("state") or {}).get("terminated") is not None
 
 
 def main_name(pod: Manifest) -> str:
@@ -175,6 +175,11 @@ def main_spec(pod: Manifest) -> Manifest:
 def main_container(pod: Manifest) -> Manifest:
     """The status of the container that trains; empty before there is one."""
     return next((s for s in _statuses(pod) if s.get("name") == main_name(pod)), {})
+
+
+def is_running(container: Manifest) -> bool:
+    """Whether a container's status says that it runs, be it without saying since when."""
+    return (container.get("state") or {}).get("running") is not None
 
 
 def _statuses(pod: Manifest) -> list[Manifest]:
@@ -215,7 +220,7 @@ def _end(pod: Manifest) -> dict[str, Any]:
         "reason": None if good else _REASONS.get(reason, reason) or None,
         "message": _why(pod, taken, terminated),
         "lingering": status.get("phase") not in ("Succeeded", "Failed")
-        and any((s.get("state") or {}).get("running") for s in _statuses(pod)),
+        and any(map(is_running, _statuses(pod))),
         "lost": taken == "NodeLost",
     }
 
@@ -295,7 +300,7 @@ def _leaving(pod: Manifest, now: datetime) -> dict[str, Any] | None:
     if unknown or now >= ended + LOST_AFTER:
         message = status.get("message") or f"node {node} does not answer"
         return gone | {"reason": "NodeLost", "message": message, "lost": True}
-    working = bool((main_container(pod).get("state") or {}).get("running"))
+    working = is_running(main_container(pod))
     return {
         "state": RunState.RUNNING if working else RunState.PENDING,
         "gives_up": ended + LOST_AFTER,
@@ -314,7 +319,8 @@ def _waiting(pod: Manifest, now: datetime) -> dict[str, Any]:
             return why | {"gives_up": gives_up}
         ended = now.replace(microsecond=0)
         return why | {"state": RunState.FAILED, "ended": ended, "lingering": True}
-    if waiting := (main_container(pod).get("state") or {}).get("waiting"):
+    waiting = (main_container(pod).get("state") or {}).get("waiting")
+    if waiting is not None:
         return {"reason": waiting.get("reason"), "message": waiting.get("message") or ""}
     for c in status.get("conditions") or ():
         if c["type"] == "PodScheduled" and c["status"] == "False":
