@@ -15,12 +15,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from . import binaries, packages
 from .api import Api
 from .certs import Authority, KeyPair
+from .lifetime import UpWhileEntered
 from .mounts import remove_tree
 from .network import API_SERVICE_ADDRESS, SERVICE_CIDR
 from .processes import Daemon, end_marked
@@ -64,7 +63,7 @@ class Access:
         )
 
 
-class ControlPlane:
+class ControlPlane(UpWhileEntered):
     """An API server with its etcd.
 
     As a context manager it starts on entry and is gone on exit. An object made for a folder where
@@ -125,22 +124,6 @@ class ControlPlane:
     def audit_log(self) -> Path:
         """Where the API server logs its requests, if it was asked to."""
         return self.state / "logs" / "audit.log"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts everything afresh, unless it already runs and is well."""

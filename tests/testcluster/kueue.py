@@ -11,11 +11,11 @@ import json
 import shutil
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from . import binaries
 from .controlplane import ControlPlane, free_ports
+from .lifetime import UpWhileEntered
 from .processes import Daemon
 from .progress import ClusterError, step
 
@@ -29,7 +29,7 @@ _METRICS_CERTS = Path("/etc/kueue/metrics/certs")
 _KINDS = ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 
 
-class Kueue:
+class Kueue(UpWhileEntered):
     """Runs from entry to exit, and leaves nothing of it in the cluster.
 
     Args:
@@ -40,22 +40,6 @@ class Kueue:
         self._cluster = cluster
         self._state = cluster.state / "kueue"
         self._daemon = Daemon("kueue", cluster.state)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Installs it and starts it.
