@@ -24,13 +24,12 @@ from kubestudy.sources.pairs import Pairs, unanimous
 from kubestudy.sources.places import Places
 from kubestudy.sources.teaching import Teacher
 from kubestudy.sources.terminal import shown, uncoloured
-from kubestudy.sources.wanted import is_told, wanted
+from kubestudy.sources.wanted import RESERVED, is_told, wanted
 
 MAX_LINE = 16 * 1024
 """Longer lines are no reports; in characters."""
 
 DEFAULT_FORMATS = (LogFormat.JSON, LogFormat.TRAINER_LOG, LogFormat.KEY_VALUE)
-RESERVED = frozenset({"seq", "step", "epoch", "fold", "time", "final"})
 
 _EXAMPLES = {
     LogFormat.KEY_VALUE: "{name}=0.5",

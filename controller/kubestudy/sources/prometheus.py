@@ -89,8 +89,7 @@ class SeriesReader:
         """Reads samples; those that are not newer than what was read before count no more."""
         moments: dict[float, dict[Kind, float]] = defaultdict(dict)
         for one in series:
-            key = self._key(one.get("metric") or {})
-            if key is None or not self.takes(one):
+            if (key := self._taken(one)) is None:
                 continue
             for time, value in _samples(one):
                 if time > self._read_to.get(key, -math.inf):
@@ -100,15 +99,19 @@ class SeriesReader:
 
     def takes(self, series: Series) -> bool:
         """Whether a series is read: the only one of what it tells, and not one too many."""
+        return self._taken(series) is not None
+
+    def _taken(self, series: Series) -> Kind | None:
+        """What a series that is read is of."""
         labels = series.get("metric") or {}
         key = self._key(labels)
         if key is None:
-            return False
+            return None
         name = key[1] or key[0]
         is_ours = name in self.wanted or name in PLACES or name == self._resource
         if key not in self._labels and len(self._labels) >= MOST_KINDS and not is_ours:
-            return False
-        return not self._is_another(key, labels)
+            return None
+        return None if self._is_another(key, labels) else key
 
     def _key(self, labels: Mapping[str, str]) -> Kind | None:
         """What a series is of; one that does not say so is the first objective."""

@@ -15,6 +15,7 @@ from kubestudy.core.reports import RunReport
 from kubestudy.core.unread import LONGEST_LINE, LONGEST_NAME, MOST_NAMES, Unread
 from kubestudy.sources.numbers import ENDS, VALUE
 from kubestudy.sources.pairs import WITHIN
+from kubestudy.sources.wanted import RESERVED
 
 PAGE = "docs/metrics.md"
 LOOK_AT_FIRST = 1000
@@ -25,7 +26,6 @@ _LOOK_BEFORE = 2048
 
 _NAMED = re.compile(rf"(?<!{WITHIN})([A-Za-z_][\w./@\-]{{0,127}}+)['\"]?\s*+[=:]\s*+{VALUE}{ENDS}")
 _PHASES = frozenset({"train", "training", "eval", "val", "valid", "validation", "test", "predict"})
-_NO_METRICS = frozenset({"step", "epoch", "fold", "seq", "time", "final"})
 
 
 class Teacher:
@@ -137,7 +137,7 @@ def _note_names(line: str, missing: Iterable[str], unread: Unread) -> None:
         return
     for found in _NAMED.finditer(line, 0, _LOOK_BEFORE):
         name = found[1][:LONGEST_NAME]
-        if name in unread.printed or name in missing or name.lower() in _NO_METRICS:
+        if name in unread.printed or name in missing or name.lower() in RESERVED:
             continue
         if len(unread.printed) < MOST_NAMES:
             unread.printed.append(name)

@@ -7,6 +7,8 @@ import math
 from kubestudy.api.study import StudySpec
 
 LOSS = "loss"
+RESERVED = frozenset({"seq", "step", "epoch", "fold", "time", "final"})
+"""What a report says beside its metrics; no metric that nobody asked for has such a name."""
 
 
 def wanted(spec: StudySpec) -> frozenset[str]:
