@@ -29,7 +29,7 @@ from kubestudy.core.names import job_name, label_value
 from kubestudy.core.pushed import Pushed
 from kubestudy.workloads.pod import Manifest, moment, pod_ended, pod_facts
 from kubestudy.workloads.pod_template import JobSettings, pod_template, trains
-from kubestudy.workloads.projection import METADATA, SCALAR, Fields, project
+from kubestudy.workloads.projection import CONDITION, METADATA, SCALAR, Fields, project
 from kubestudy.workloads.pushing import token_of
 
 KEPT_OF_JOB: Fields = {
@@ -46,17 +46,7 @@ KEPT_OF_JOB: Fields = {
         },
     },
     "spec": {"suspend": SCALAR},
-    "status": {
-        "conditions": [
-            {
-                "type": SCALAR,
-                "status": SCALAR,
-                "reason": SCALAR,
-                "message": SCALAR,
-                "lastTransitionTime": SCALAR,
-            }
-        ]
-    },
+    "status": {"conditions": [CONDITION]},
 }
 """All that is looked at of a Job that is there; `observe` and its like read nothing else."""
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from kubestudy.api.base import ANNOTATION_CONTAINER, LABEL_RUN, LABEL_STUDY, LABEL_TRIAL
 from kubestudy.core.facts import RunState
-from kubestudy.workloads.projection import METADATA, SCALAR, Fields
-
-Manifest = dict[str, Any]
+from kubestudy.workloads.projection import CONDITION, METADATA, SCALAR, Fields
+from kubestudy.workloads.projection import Manifest as Manifest
 
 _CONTAINER_STATUS: Fields = {
     "name": SCALAR,
@@ -47,15 +46,7 @@ KEPT_OF_POD: Fields = {
         "reason": SCALAR,
         "message": SCALAR,
         "startTime": SCALAR,
-        "conditions": [
-            {
-                "type": SCALAR,
-                "status": SCALAR,
-                "reason": SCALAR,
-                "message": SCALAR,
-                "lastTransitionTime": SCALAR,
-            }
-        ],
+        "conditions": [CONDITION],
         "containerStatuses": [_CONTAINER_STATUS],
         "initContainerStatuses": [_CONTAINER_STATUS],
     },

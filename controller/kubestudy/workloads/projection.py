@@ -24,8 +24,8 @@ SCALAR = Keep.SCALAR
 Fields = Mapping[str, "Kept"]
 """What is kept of an object, by the names of its fields."""
 
-Kept = Keep | Fields | list[Fields] | tuple[Fields]
-"""What is kept of a field: of each item by a list, of the first one by a tuple."""
+Kept = Keep | Fields | list[Fields]
+"""What is kept of a field; of a list, what is kept of each item."""
 
 METADATA: Fields = {
     "name": SCALAR,
@@ -38,6 +38,13 @@ METADATA: Fields = {
     "ownerReferences": [
         {"apiVersion": SCALAR, "kind": SCALAR, "name": SCALAR, "uid": SCALAR, "controller": SCALAR}
     ],
+}
+CONDITION: Fields = {
+    "type": SCALAR,
+    "status": SCALAR,
+    "reason": SCALAR,
+    "message": SCALAR,
+    "lastTransitionTime": SCALAR,
 }
 
 
@@ -61,11 +68,10 @@ def _kept(value: Any, kept: Kept, name: str) -> Any:
         if not isinstance(value, dict):
             raise ValueError(f"{name} is no object: {str(value)[:80]!r}")
         return project(value, kept)
-    if isinstance(kept, list | tuple):
+    if isinstance(kept, list):
         if not isinstance(value, list):
             raise ValueError(f"{name} is no list: {str(value)[:80]!r}")
-        items = value if isinstance(kept, list) else value[:1]
-        return [_kept(item, kept[0], f"{name}[]") or {} for item in items]
+        return [_kept(item, kept[0], f"{name}[]") or {} for item in value]
     if not isinstance(value, str | int | float):
         raise ValueError(f"{name} is not {kept.value}: {str(value)[:80]!r}")
     return value
