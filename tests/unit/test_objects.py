@@ -17,7 +17,6 @@ from kubestudy.runtime.objects import (
     Identity,
     Shape,
     Unreadable,
-    identity_of,
     read_event,
     read_object,
 )
@@ -121,8 +120,8 @@ def test_which_object_it_is_is_known_whatever_else_it_holds(
 ) -> None:
     document = {**other, "metadata": {**METADATA, "labels": spec}, "spec": spec}
     raw = json.dumps(document).encode()
-    assert identity_of(raw) == THIS
-    assert identity_of(raw[:-1]) == THIS
+    assert Unreadable.of(raw, "", "").identity == THIS
+    assert Unreadable.of(raw[:-1], "", "").identity == THIS
 
 
 ODD = {

@@ -31,6 +31,9 @@ DRAINED = 1 << 17
 """Bytes that are read, and thrown away, of a request that goes on after it was answered."""
 
 
+TEXT = "text/plain"
+
+
 class TooLong(OSError):
     """A request goes on and on before it says what it wants."""
 
@@ -109,6 +112,21 @@ class BoundedHandler(BaseHTTPRequestHandler):
         self._source.left = None
         self.close_connection = True
         return parsed
+
+    def answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        """Answers the request, which is the only one of its connection.
+
+        Args:
+            status: How it went.
+            kind: The media type of the body.
+            body: What to say.
+        """
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are counted, not logged."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kubestudy.runtime import metrics
-from kubestudy.runtime.objects import Identity, Key, Object, Unreadable, key_of, version_of
+from kubestudy.runtime.objects import Identity, Key, Object, Unreadable, identity_of, key_of
 
-__all__ = ["Bound", "Cache", "Key", "Listed", "key_of", "version_of"]
+__all__ = ["Bound", "Cache", "Key", "Listed", "key_of"]
 
 log = logging.getLogger(__name__)
 
@@ -273,14 +273,4 @@ class Cache(Generic[T]):
 
 def _identity(obj: Listed) -> Identity | None:
     """Which object it is; None where not even that can be read."""
-    if isinstance(obj, Unreadable):
-        return obj.identity
-    metadata = obj["metadata"]
-    generation = metadata.get("generation")
-    return Identity(
-        *key_of(obj),
-        uid=metadata["uid"],
-        version=version_of(obj),
-        generation=generation if isinstance(generation, int) else 0,
-        deleting=metadata.get("deletionTimestamp") is not None,
-    )
+    return obj.identity if isinstance(obj, Unreadable) else identity_of(obj)

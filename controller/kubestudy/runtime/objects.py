@@ -125,6 +125,19 @@ def version_of(obj: Object) -> int:
     return int(obj["metadata"]["resourceVersion"])
 
 
+def identity_of(obj: Object) -> Identity:
+    """Which object this is, of one that was read."""
+    metadata = obj["metadata"]
+    generation = metadata.get("generation")
+    return Identity(
+        *key_of(obj),
+        uid=metadata["uid"],
+        version=version_of(obj),
+        generation=generation if isinstance(generation, int) else 0,
+        deleting=metadata.get("deletionTimestamp") is not None,
+    )
+
+
 def read_object(piece: Piece, shape: Shape = PLAIN) -> Object:
     """Reads an object.
 
@@ -187,14 +200,6 @@ def read_event(piece: Piece, shape: Shape = PLAIN) -> tuple[str, Object]:
     except Unreadable as error:
         error.event = kind
         raise
-
-
-def identity_of(raw: bytes) -> Identity | None:
-    """Which object this is, or begins to be; None where it does not say."""
-    for name, start, _ in members(raw):
-        if name == "metadata":
-            return _identity(raw, start)
-    return None
 
 
 def _identity(raw: bytes, metadata: int) -> Identity | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubestudy.runtime import metrics
-from kubestudy.runtime.bounded_server import BoundedHandler, BoundedServer
+from kubestudy.runtime.bounded_server import TEXT, BoundedHandler, BoundedServer
 from kubestudy.runtime.push_inbox import PushInbox, Sender
 from kubestudy.workloads.pushing import PATH
 
@@ -119,10 +119,4 @@ class _Handler(BoundedHandler):
 
     def _answer(self, status: HTTPStatus) -> None:
         metrics.pushed(status)
-        text = f"{status.phrase}\n".encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(text)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(text)
+        self.answer(status, TEXT, f"{status.phrase}\n".encode())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from kubestudy.runtime.bounded_server import BoundedHandler, BoundedServer
+from kubestudy.runtime.bounded_server import TEXT, BoundedHandler, BoundedServer
 
 AT_ONCE = 32
 """Connections: the kubelet's probes and a few scrapers take one for a moment each."""
@@ -25,21 +26,19 @@ def serve(port: int, alive: Callable[[], bool], ready: Callable[[], bool]) -> Bo
         def do_GET(self) -> None:
             match self.path.partition("?")[0]:
                 case "/healthz":
-                    self._answer(200 if alive() else 500, b"ok" if alive() else b"not alive")
+                    if alive():
+                        self.answer(HTTPStatus.OK, TEXT, b"ok")
+                    else:
+                        self.answer(HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, b"not alive")
                 case "/readyz":
-                    self._answer(200 if ready() else 503, b"ok" if ready() else b"not ready")
+                    if ready():
+                        self.answer(HTTPStatus.OK, TEXT, b"ok")
+                    else:
+                        self.answer(HTTPStatus.SERVICE_UNAVAILABLE, TEXT, b"not ready")
                 case "/metrics":
-                    self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
+                    self.answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest())
                 case _:
-                    self._answer(404, b"try /healthz, /readyz or /metrics")
-
-        def _answer(self, code: int, body: bytes, kind: str = "text/plain") -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body)
+                    self.answer(HTTPStatus.NOT_FOUND, TEXT, b"try /healthz, /readyz or /metrics")
 
     server = BoundedServer(port, Handler, AT_ONCE)
     server.start("http")

@@ -18,7 +18,7 @@ from kubestudy.api.meta import is_true
 from kubestudy.api.study import Study
 from kubestudy.api.validation import parse_study
 from kubestudy.runtime.cache import Bound, Cache
-from kubestudy.runtime.objects import Identity, Key, Object, Shape, Unreadable, key_of
+from kubestudy.runtime.objects import Identity, Key, Object, Shape, Unreadable, identity_of, key_of
 from kubestudy.workloads.job import JOB_LABELS
 
 LARGEST_SPEC = 256 << 10
@@ -192,14 +192,7 @@ def _pack(obj: Object) -> Held:
         raise ValueError(f"spec has {spec} bytes as JSON, and at most {LARGEST_SPEC}")
     study = parse_study(document)
     text = _json(document)
-    identity = Identity(
-        *key_of(obj),
-        uid=metadata["uid"],
-        version=int(metadata["resourceVersion"]),
-        generation=study.metadata.generation or 0,
-        deleting=study.metadata.deletion_timestamp is not None,
-    )
-    return PackedStudy(identity, _summary(study), zlib.compress(text, 1), len(text))
+    return PackedStudy(identity_of(obj), _summary(study), zlib.compress(text, 1), len(text))
 
 
 def _json(value: object) -> bytes:
