@@ -143,6 +143,11 @@ def shown(value: Any) -> str:
     )
     text = text[: _SHOWN + 1]
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """A text of the user's as a message has it: not all of it where it is long."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
@@ -150,6 +155,12 @@ def listed(names: Iterable[str]) -> str:
     """Known names in one line, as many as a person reads."""
     known = list(names)
     return ", ".join(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "")
+
+
+def is_number(text: str) -> bool:
+    """Whether YAML reads a text as a number where it is not in quotes."""
+    value = plain(text) if text else ""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def in_quotes(value: Any) -> str:
@@ -362,8 +373,7 @@ def _as_string(place: _Place, given: Any) -> str:
 
 
 def _as_number(place: _Place, given: str) -> str:
-    value = plain(given) if given else ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(given):
         return ": remove the quotes"
     return "; strings go to choices" if place.name == "values" else ""
 

@@ -33,8 +33,10 @@ _POD = """
     setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations
     topologySpreadConstraints volumes workloadRef
 """
+CONTAINERS, INIT_CONTAINERS = "containers", "initContainers"
+CONTAINER_LISTS = (CONTAINERS, INIT_CONTAINERS)
 MAX_CONTAINERS = 64
-_CONTAINERS: JsonDict = {
+_LIST: JsonDict = {
     "type": "array",
     "maxItems": MAX_CONTAINERS,
     "x-kubernetes-list-type": "atomic",
@@ -51,8 +53,7 @@ POD_TEMPLATE: JsonDict = {
             "type": "object",
             "properties": {
                 **dict.fromkeys(_POD.split(), _OPEN),
-                "containers": _CONTAINERS,
-                "initContainers": _CONTAINERS,
+                **dict.fromkeys(CONTAINER_LISTS, _LIST),
             },
         },
     },

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from kubestudy.api.parameters import Assignment
+from kubestudy.api.pod_template import CONTAINER_LISTS, CONTAINERS, INIT_CONTAINERS
 from kubestudy.api.quantities import parse_quantity
 from kubestudy.api.study import StudySpec
 from kubestudy.api.trial import PENDING, RUNNING, Run, Trial
 from kubestudy.core import placeholders
 
-CONTAINERS, INIT_CONTAINERS = "containers", "initContainers"
+
+@dataclass(frozen=True)
+class GpuAmount:
+    """What a container asks for of GPUs.
+
+    Attributes:
+        path: The field within the spec.
+        amount: As it is written, which may be a placeholder; 0 where it asks for none.
+        kind: The list of the pod's that the container is in.
+        is_sidecar: Whether it is an init container that stays.
+    """
+
+    path: str
+    amount: Any
+    kind: str = CONTAINERS
+    is_sidecar: bool = False
+
+    @property
+    def whole(self) -> int:
+        """The amount as a number; any part of a GPU is one."""
+        return math.ceil(parse_quantity(self.amount) or 0)
 
 
 def carried(before: Run, after: Run, gpus: int, now: datetime) -> Run:
@@ -49,11 +71,10 @@ def gpus_of(spec: StudySpec, trial: Trial) -> int:
 
 def gpus_with(spec: StudySpec, values: Assignment) -> int:
     """How many GPUs a run holds with these values of the parameters."""
-    amounts = [
-        (kind, is_sidecar, placeholders.fill(amount, values, spec.passed))
-        for kind, is_sidecar, _, amount in gpu_amounts(spec)
-    ]
-    return _held(amounts)
+    return _held(
+        replace(asked, amount=placeholders.fill(asked.amount, values, spec.passed))
+        for asked in gpu_amounts(spec)
+    )
 
 
 def most_gpus(spec: StudySpec) -> int:
@@ -74,61 +95,52 @@ def gpus_in(pod: Mapping[str, Any], resource: str) -> int:
         pod: Its spec, with no placeholders in it.
         resource: The resource that stands for a GPU, such as ``nvidia.com/gpu``.
     """
-    return _held([(kind, side, amount) for kind, side, _, amount in _amounts(pod, resource, "")])
+    return _held(_amounts(pod, resource, ""))
 
 
-def gpu_amounts(spec: StudySpec) -> Iterator[tuple[str, bool, str, Any]]:
-    """What the containers of a trial ask for of GPUs.
-
-    Yields:
-        The kind of container, whether it is a sidecar, the field's path within the spec, and the
-        amount as it is written, which may be a placeholder.
-    """
+def gpu_amounts(spec: StudySpec) -> Iterator[GpuAmount]:
+    """What the containers of a trial ask for of GPUs."""
     trial = spec.trial
     if trial.template is not None:
         pod = trial.template.get("spec") or {}
         yield from _amounts(pod, trial.gpu_resource, "trial.template.spec.")
         return
     if trial.gpus:
-        yield CONTAINERS, False, "trial.gpus", trial.gpus
-        return
-    for where, amount in _asked(trial.resources, trial.gpu_resource, "trial.resources"):
-        yield CONTAINERS, False, where, amount
+        yield GpuAmount("trial.gpus", trial.gpus)
+    else:
+        yield GpuAmount(*_asked(trial.resources, trial.gpu_resource, "trial.resources"))
 
 
-def _amounts(
-    pod: Mapping[str, Any], resource: str, path: str
-) -> Iterator[tuple[str, bool, str, Any]]:
-    for kind in (CONTAINERS, INIT_CONTAINERS):
+def _amounts(pod: Mapping[str, Any], resource: str, path: str) -> Iterator[GpuAmount]:
+    for kind in CONTAINER_LISTS:
         for i, container in enumerate(pod.get(kind) or ()):
             is_sidecar = kind == INIT_CONTAINERS and container.get("restartPolicy") == "Always"
-            here = f"{path}{kind}[{i}].resources"
-            found = list(_asked(container.get("resources"), resource, here))
-            where, amount = found[0] if found else (here, 0)
-            yield kind, is_sidecar, where, amount
+            asked = _asked(container.get("resources"), resource, f"{path}{kind}[{i}].resources")
+            yield GpuAmount(*asked, kind, is_sidecar)
 
 
-def _asked(resources: Any, resource: str, path: str) -> Iterator[tuple[str, Any]]:
-    """The limit of a resource; requests stand in for it, as the API server has them equal."""
+def _asked(resources: Any, resource: str, path: str) -> tuple[str, Any]:
+    """Where a resource is asked for, and how much of it; 0 where it is not.
+
+    Its limit counts; requests stand in for it, as the API server has them equal.
+    """
     for kind in ("limits", "requests"):
         amount = ((resources or {}).get(kind) or {}).get(resource)
         if amount is not None:
-            yield f"{path}.{kind}.{resource}", amount
-            return
+            return f"{path}.{kind}.{resource}", amount
+    return path, 0
 
 
-def _held(amounts: Sequence[tuple[str, bool, Any]]) -> int:
+def _held(amounts: Iterable[GpuAmount]) -> int:
     """What a pod holds at its peak, as the scheduler counts it (KEP-753).
 
     Init containers run one after another before the others; a sidecar stays from its start on.
     """
-    whole = [
-        (kind, is_sidecar, math.ceil(parse_quantity(amount) or 0))
-        for kind, is_sidecar, amount in amounts
-    ]
-    sidecars = peak = 0
-    for kind, is_sidecar, amount in whole:
-        if kind == INIT_CONTAINERS:
-            peak = max(peak, sidecars + amount)
-            sidecars += amount if is_sidecar else 0
-    return max(peak, sidecars + sum(amount for kind, _, amount in whole if kind == CONTAINERS))
+    together = sidecars = peak = 0
+    for asked in amounts:
+        if asked.kind == CONTAINERS:
+            together += asked.whole
+        else:
+            peak = max(peak, sidecars + asked.whole)
+            sidecars += asked.whole if asked.is_sidecar else 0
+    return max(peak, sidecars + together)

@@ -16,7 +16,8 @@ from kubestudy.core.accounts import gpu_amounts, most_gpus
 
 def gpu_problems(spec: StudySpec) -> Iterator[FieldError]:
     """Lists amounts of GPUs that are none, and what holds GPUs that nobody here can count."""
-    for _, _, path, amount in gpu_amounts(spec):
+    for asked in gpu_amounts(spec):
+        path, amount = asked.path, asked.amount
         named = placeholders.parameter_names(amount)
         if named:
             yield from _placeholder(spec, path, amount, named)

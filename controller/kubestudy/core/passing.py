@@ -9,15 +9,18 @@ the rest are warnings, which a Study that names the variable does not raise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
+from kubestudy.api.field_errors import shortened
+from kubestudy.api.parameters import Parameter
 from kubestudy.api.study import SEED, StudySpec
 from kubestudy.api.trial_template import TrialTemplate
 from kubestudy.api.validation import FieldError
 from kubestudy.core import placeholders
 from kubestudy.core.shell_scripts import Script
-from kubestudy.core.template_texts import StartedContainer, TextKind, containers, shown, texts
+from kubestudy.core.template_texts import StartedContainer, Text, TextKind, containers, texts
 
 PARAMETERS, STUDY_SEED = "KUBESTUDY_PARAMETERS", "KUBESTUDY_SEED"
 
@@ -31,41 +34,85 @@ def follow_as_arguments(trial: TrialTemplate) -> bool:
     return trial.template is None and not placeholders.parameter_names(started_with)
 
 
+@dataclass(frozen=True)
+class _GivenScript:
+    """A script that a container gives to a shell.
+
+    Attributes:
+        container: The container.
+        word: Where it stands.
+        script: What it says.
+        after: The words after it, the first of which is its name.
+    """
+
+    container: StartedContainer
+    word: Text
+    script: Script
+    after: Sequence[Text]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What the containers of a run are started with.
+
+    Attributes:
+        spec: The Study's.
+        passed: The parameters that it passes.
+        containers: The containers; the first one trains.
+        follow: Whether the parameters follow the arguments of each.
+    """
+
+    spec: StudySpec
+    passed: Mapping[str, Parameter]
+    containers: Sequence[StartedContainer]
+    follow: bool
+
+    @classmethod
+    def of(cls, spec: StudySpec) -> _Start:
+        return cls(spec, spec.passed, containers(spec), follow_as_arguments(spec.trial))
+
+    @property
+    def words(self) -> Iterator[Text]:
+        return chain.from_iterable(container.words for container in self.containers)
+
+    @property
+    def scripts(self) -> Iterator[_GivenScript]:
+        for container in self.containers:
+            for i, word in enumerate(container.words):
+                if word.is_script:
+                    after = container.words[i + 1 :]
+                    yield _GivenScript(container, word, Script(word.value), after)
+
+
 def passing_problems(spec: StudySpec) -> Iterator[FieldError]:
     """Lists the scripts that lose their first argument: a shell takes it for the script's name."""
-    for container, last in _containers(spec):
-        words = container.words
-        for i, word in enumerate(words):
-            script = Script(word.value)
-            if not word.is_script or script.uses_its_name or not script.uses_arguments:
-                continue
-            if i + 1 < len(words):
-                lost = words[i + 1].value if _is_argument(words[i + 1].value) else None
-            else:
-                lost = f"--{next(iter(spec.passed))}=..." if last else None
-            if lost is not None:
-                yield FieldError(
-                    word.path,
-                    f"the shell takes the first word after its script, {shown(lost)}, for the"
-                    " script's name $0, and not for an argument; put a word such as sh between"
-                    " them, as in [sh, -c, 'train \"$@\"', sh]",
-                )
+    start = _Start.of(spec)
+    for given in start.scripts:
+        if given.script.uses_its_name or not given.script.uses_arguments:
+            continue
+        if given.after:
+            first = given.after[0].value
+            lost = first if _is_argument(first) else None
+        else:
+            lost = f"--{next(iter(start.passed))}=..." if start.follow else None
+        if lost is not None:
+            yield FieldError(
+                given.word.path,
+                f"the shell takes the first word after its script, {shortened(lost)}, for the"
+                " script's name $0, and not for an argument; put a word such as sh between"
+                " them, as in [sh, -c, 'train \"$@\"', sh]",
+            )
 
 
 def passing_warnings(spec: StudySpec) -> Iterator[FieldError]:
     """Lists what is likely to keep a parameter from its program."""
-    yield from _scripts_without_arguments(spec)
-    yield from _unset_variables(spec)
-    yield from _named_nowhere(spec)
-    yield from _given_twice(spec)
-    yield from _empty_arguments(spec)
-    yield from _variables_of_the_first(spec)
-
-
-def _containers(spec: StudySpec) -> Iterator[tuple[StartedContainer, bool]]:
-    """The containers, and whether the parameters follow the arguments of each."""
-    follow = follow_as_arguments(spec.trial)
-    return ((container, follow) for container in containers(spec))
+    start = _Start.of(spec)
+    yield from _scripts_without_arguments(start)
+    yield from _unset_variables(start)
+    yield from _named_nowhere(start)
+    yield from _given_twice(start)
+    yield from _empty_arguments(start)
+    yield from _variables_of_the_first(start)
 
 
 def _is_argument(word: str) -> bool:
@@ -74,46 +121,40 @@ def _is_argument(word: str) -> bool:
     return is_option or bool(placeholders.parameter_names(word))
 
 
-def _scripts_without_arguments(spec: StudySpec) -> Iterator[FieldError]:
-    for container, follow in _containers(spec):
-        words = container.words
-        for i, word in enumerate(words):
-            script = Script(word.value)
-            if not word.is_script or script.uses_arguments or script.uses_its_name:
-                continue
-            after = placeholders.parameter_names([w.value for w in words[i + 1 :]])
-            lost = list(spec.passed) if follow else sorted(after)
-            if not lost or _mentions(container, PARAMETERS):
-                continue
+def _scripts_without_arguments(start: _Start) -> Iterator[FieldError]:
+    for given in start.scripts:
+        if given.script.uses_arguments or given.script.uses_its_name:
+            continue
+        after = placeholders.parameter_names([word.value for word in given.after])
+        lost = list(start.passed) if start.follow else sorted(after)
+        if not lost or _mentions(given.container, PARAMETERS):
+            continue
+        yield FieldError(
+            given.word.path,
+            f"the script uses none of its arguments, so the program has {_listed(lost)} only"
+            f' if it reads {PARAMETERS}; hand them on by "$@", as in'
+            f" [sh, -c, 'train \"$@\"', sh], or name {PARAMETERS} in the script",
+        )
+
+
+def _unset_variables(start: _Start) -> Iterator[FieldError]:
+    for given in start.scripts:
+        if given.word.variables is None:
+            continue
+        unset = given.script.unset_variables - given.word.variables
+        for name in (n for n in start.passed if n in unset):
             yield FieldError(
-                word.path,
-                f"the script uses none of its arguments, so the program has {_listed(lost)} only"
-                f' if it reads {PARAMETERS}; hand them on by "$@", as in'
-                f" [sh, -c, 'train \"$@\"', sh], or name {PARAMETERS} in the script",
+                given.word.path,
+                f"${name} is no variable of this container as far as is known here, and then"
+                f" empty; set it by env, as in {{name: {name}, value:"
+                f' "${{parameters.{name}}}"}}',
             )
 
 
-def _unset_variables(spec: StudySpec) -> Iterator[FieldError]:
-    for container in containers(spec):
-        for word in container.words:
-            if not word.is_script or word.variables is None:
-                continue
-            unset = Script(word.value).unset_variables - word.variables
-            for name in (n for n in spec.passed if n in unset):
-                yield FieldError(
-                    word.path,
-                    f"${name} is no variable of this container as far as is known here, and then"
-                    f" empty; set it by env, as in {{name: {name}, value:"
-                    f' "${{parameters.{name}}}"}}',
-                )
-
-
-def _named_nowhere(spec: StudySpec) -> Iterator[FieldError]:
+def _named_nowhere(start: _Start) -> Iterator[FieldError]:
     """A placeholder, or a pod template, says which parameters are passed: it may forget some."""
-    if follow_as_arguments(spec.trial):
-        return
-    main = next(iter(containers(spec)), None)
-    if main is None or _mentions(main, PARAMETERS):
+    spec, main = start.spec, next(iter(start.containers), None)
+    if start.follow or main is None or _mentions(main, PARAMETERS):
         return
     of_trial = [t for t in texts(spec) if t.kind not in (TextKind.KEY, TextKind.UNFILLED)]
     reached = placeholders.parameter_names([t.value for t in of_trial])
@@ -141,38 +182,34 @@ def _named_nowhere(spec: StudySpec) -> Iterator[FieldError]:
     )
 
 
-def _given_twice(spec: StudySpec) -> Iterator[FieldError]:
-    if not follow_as_arguments(spec.trial):
-        return
-    follow = {_spelt(name): name for name in spec.passed}
-    for container in containers(spec):
-        for word in container.words:
-            option = _OPTION.fullmatch(word.value)
-            name = follow.get(_spelt(option[1])) if option else None
-            if name is not None and word.value.startswith("--"):
-                yield FieldError(
-                    word.path,
-                    f"{shown(word.value)} is given as well as the parameter {name}, which follows"
-                    f" as --{name}=...; take one of them out",
-                )
+def _given_twice(start: _Start) -> Iterator[FieldError]:
+    follow = {_spelt(name): name for name in start.passed} if start.follow else {}
+    for word in start.words:
+        option = _OPTION.fullmatch(word.value)
+        name = follow.get(_spelt(option[1])) if option else None
+        if name is not None and word.value.startswith("--"):
+            yield FieldError(
+                word.path,
+                f"{shortened(word.value)} is given as well as the parameter {name}, which follows"
+                f" as --{name}=...; take one of them out",
+            )
 
 
-def _empty_arguments(spec: StudySpec) -> Iterator[FieldError]:
+def _empty_arguments(start: _Start) -> Iterator[FieldError]:
     """A flag that is there or not, written as a choice between the flag and nothing."""
-    for container in containers(spec):
-        for word in container.words:
-            parameter = spec.passed.get(placeholders.whole(word.value) or "")
-            choices = parameter.choices if parameter is not None else None
-            if choices and "" in choices and any(c.startswith("-") for c in choices):
-                yield FieldError(
-                    word.path,
-                    'is an empty argument with the choice ""; for an argument that is there or not'
-                    " make its parameter depend on another one by when, which leaves it out",
-                )
+    for word in start.words:
+        parameter = start.passed.get(placeholders.whole(word.value) or "")
+        choices = parameter.choices if parameter is not None else None
+        if choices and "" in choices and any(c.startswith("-") for c in choices):
+            yield FieldError(
+                word.path,
+                'is an empty argument with the choice ""; for an argument that is there or not'
+                " make its parameter depend on another one by when, which leaves it out",
+            )
 
 
-def _variables_of_the_first(spec: StudySpec) -> Iterator[FieldError]:
-    for container in containers(spec)[1:]:
+def _variables_of_the_first(start: _Start) -> Iterator[FieldError]:
+    for container in start.containers[1:]:
         for text in (*container.words, *container.variables):
             if PARAMETERS in text.value and text.value != PARAMETERS:
                 yield FieldError(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
+from kubestudy.api.field_errors import shortened
 from kubestudy.api.parameters import Parameter
 from kubestudy.api.study import SEED, StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
@@ -16,7 +17,6 @@ from kubestudy.core.template_texts import (
     Text,
     TextKind,
     containers,
-    shown,
     texts,
 )
 
@@ -75,27 +75,27 @@ def _braces(text: Text, spec: StudySpec) -> Iterator[FieldError]:
             if plain.strip() not in known:
                 yield FieldError(
                     text.path,
-                    f"placeholder {shown(written)} names no parameter{near(plain, known)};"
+                    f"placeholder {shortened(written)} names no parameter{near(plain, known)};"
                     f" there are {', '.join(known)}",
                 )
                 continue
         if meant := _meant(inner, known, or_a_variable=text.is_script):
-            message = f"unknown placeholder {shown(written)}; write {meant}"
+            message = f"unknown placeholder {shortened(written)}; write {meant}"
         elif text.is_script:
             continue
         elif inner.startswith("args"):
             message = (
-                f"unknown placeholder {shown(written)}; leave it out, since the parameters follow"
-                " as --name=value where no placeholder is used"
+                f"unknown placeholder {shortened(written)}; leave it out, since the parameters"
+                " follow as --name=value where no placeholder is used"
             )
         else:
             message = (
-                f"{shown(written)} is no placeholder, and would be passed on as it stands; write"
-                f" ${{parameters.NAME}} for a parameter{near(name, known)}"
+                f"{shortened(written)} is no placeholder, and would be passed on as it stands;"
+                f" write ${{parameters.NAME}} for a parameter{near(name, known)}"
             )
             if text.kind in _STARTED and _NAME.fullmatch(inner):
                 message += f", $({inner}) for a variable"
-        yield FieldError(text.path, f"{message}, or {shown('$' + written)} for this text")
+        yield FieldError(text.path, f"{message}, or {shortened('$' + written)} for this text")
 
 
 def _other_spellings(text: Text, spec: StudySpec) -> Iterator[FieldError]:
@@ -107,7 +107,7 @@ def _other_spellings(text: Text, spec: StudySpec) -> Iterator[FieldError]:
         if meant := _meant(inner.partition("|")[0].strip("- "), known):
             yield FieldError(
                 text.path,
-                f"{shown(f'{{{{{inner}}}}}')} is no placeholder, and would be passed on as it"
+                f"{shortened(f'{{{{{inner}}}}}')} is no placeholder, and would be passed on as it"
                 f" stands; write {meant}",
             )
     for inner in _first(_unescaped(_REFERENCE, text.value)):
@@ -222,8 +222,8 @@ def _arguments_that_may_go(
             joined = before + ("" if len(before) == 2 else "=") + word.value
             yield FieldError(
                 word.path,
-                f"{gone}, but not {shown(before)} before it: write {shown(joined)} as one argument,"
-                " or give it by env",
+                f"{gone}, but not {shortened(before)} before it: write {shortened(joined)} as one"
+                " argument, or give it by env",
             )
         elif not all(_stays_itself(words[j - 1], words[j], spec) for j in range(i + 1, len(words))):
             yield FieldError(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubestudy.algorithms.space import Dimension, SearchSpace
-from kubestudy.api.field_errors import in_quotes, listed, shown
-from kubestudy.api.manifests import plain
+from kubestudy.api.field_errors import in_quotes, is_number, listed, shown
 from kubestudy.api.parameters import Assignment, Parameter, Value, When
 from kubestudy.api.study import StudySpec
 from kubestudy.api.validation import FieldError, did_you_mean
@@ -96,8 +95,7 @@ def _possible(parameter: Parameter) -> str:
 def _other_form(parameter: Parameter, value: Value) -> str:
     """That a value is a number in quotes, or should be, where that is what is wrong."""
     if parameter.choices is None and isinstance(value, str):
-        number = bool(value) and isinstance(plain(value), int | float)
-        return ": remove the quotes" if number else ""
+        return ": remove the quotes" if is_number(value) else ""
     if parameter.choices and str(value) in parameter.choices and not isinstance(value, str):
         return f": {in_quotes(value)}"
     return ""

@@ -92,8 +92,9 @@ def study_status(snapshot: Snapshot, trials: Sequence[Progress], search: Search)
     held = study.spec.suspend and not over
     ending_runs = sum(facts.unended for facts in snapshot.runs) if held else 0
     suspended = held and not ending_runs
+    suspension = "Suspended" if suspended else "Suspending"
     if held or (before.conditions and any(c.type == "Suspended" for c in before.conditions)):
-        reason = "Resumed" if not held else "Suspended" if suspended else "Suspending"
+        reason = suspension if held else "Resumed"
         message = f"waits for {ending_runs} pods to end" if ending_runs else ""
         conditions = said(conditions, "Suspended", suspended, reason, message, now, generation)
     tally = (
@@ -110,7 +111,7 @@ def study_status(snapshot: Snapshot, trials: Sequence[Progress], search: Search)
                 conditions = said(conditions, type_, holds, end.reason, message, now, generation)
     else:
         if held:
-            reason = "Suspended" if suspended else "Suspending"
+            reason = suspension
         elif end is not None and end.good and not end.spent and (left or _is_confirming(trials)):
             reason = "Confirming"
         elif end is not None:

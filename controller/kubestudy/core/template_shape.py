@@ -1,8 +1,8 @@
 """Whether a pod template is made as a pod template is, as far as a Job is built from it.
 
-The CRD keeps a template as it was written, so that a field of a newer Kubernetes is no error. What
-kubestudy itself looks into must be what it takes it for; all else the API server checks when the
-Job is made.
+The CRD knows the names of a template's fields (``api/pod_template.py``) and leaves their values
+open, since a placeholder may stand for any of them. What kubestudy itself looks into must be what
+it takes it for; all else the API server checks when the Job is made.
 """
 
 from __future__ import annotations

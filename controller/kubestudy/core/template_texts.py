@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from kubestudy.api.pod_template import CONTAINER_LISTS
 from kubestudy.api.study import StudySpec
 from kubestudy.core.shell_scripts import scripts
 
@@ -95,17 +96,18 @@ def texts(spec: StudySpec) -> Iterator[Text]:
         pod = trial.template.get("spec")
         rest = {k: v for k, v in trial.template.items() if k != "spec"}
         if isinstance(pod, dict):
-            yield from _walk("trial.template.spec", {k: pod[k] for k in pod if k not in _LISTS})
+            yield from _walk(
+                "trial.template.spec", {k: pod[k] for k in pod if k not in CONTAINER_LISTS}
+            )
         yield from _walk("trial.template", rest)
 
 
-_LISTS = ("containers", "initContainers")
 _STARTED_WITH = ("command", "args", "env")
 
 
 def _containers(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     pod = template.get("spec")
-    for kind in _LISTS if isinstance(pod, dict) else ():
+    for kind in CONTAINER_LISTS if isinstance(pod, dict) else ():
         items = pod.get(kind) if isinstance(pod, dict) else None
         for i, container in enumerate(items if isinstance(items, list) else ()):
             if isinstance(container, dict):
@@ -160,8 +162,3 @@ def _walk(path: str, data: Any) -> Iterator[Text]:
                 yield Text(f"{path}[{i}]", item, TextKind.OTHER, i in of_shells)
             else:
                 yield from _walk(f"{path}[{i}]", item)
-
-
-def shown(text: str) -> str:
-    """A text of the user's as a message shows it: not all of it where it is long."""
-    return text if len(text) <= 80 else f"{text[:77]}..."

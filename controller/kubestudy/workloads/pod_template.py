@@ -10,6 +10,7 @@ from kubestudy import __version__
 from kubestudy.api.durations import parse_duration
 from kubestudy.api.metrics_source import SourceType
 from kubestudy.api.parameters import Parameter, Value
+from kubestudy.api.pod_template import CONTAINER_LISTS
 from kubestudy.api.study import Study
 from kubestudy.api.trial import Trial
 from kubestudy.api.trial_template import TrialTemplate
@@ -24,7 +25,6 @@ from kubestudy.workloads.told import CHECKPOINTS, OUTPUTS, environment
 
 DEFAULT_TRIAL_IMAGE = f"kubestudy-trial:{__version__}"
 
-_CONTAINERS = ("containers", "initContainers")
 
 UNBUFFERED = {"name": "PYTHONUNBUFFERED", "value": "1"}
 """A Python program that buffers its output would report only at its end."""
@@ -173,11 +173,14 @@ def _filled(
     """Puts the values in: as text for what a container is started with, typed elsewhere."""
     started_with = ("command", "args", "env")
     result: Manifest = placeholders.fill(
-        {**template, "spec": {k: v for k, v in template["spec"].items() if k not in _CONTAINERS}},
+        {
+            **template,
+            "spec": {k: v for k, v in template["spec"].items() if k not in CONTAINER_LISTS},
+        },
         values,
         space,
     )
-    for kind in _CONTAINERS:
+    for kind in CONTAINER_LISTS:
         if template["spec"].get(kind):
             result["spec"][kind] = [
                 {
