@@ -33,6 +33,7 @@ from kubestudy.cli.source import Told, study_or_trial
 from kubestudy.cli.tables import NONE, columns, echo, number, one_line, span, state
 from kubestudy.cli.views import (
     arguments,
+    commonest,
     counts,
     duration,
     duration_of,
@@ -197,9 +198,9 @@ def _failures(trials: Sequence[Trial], flags: str) -> Iterator[str]:
     if not failed:
         return
     yield "Failures:"
-    for failure in failed[:_FAILURES]:
-        yield f"  {failure}"
-    if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
+    told, others = commonest(failed, _FAILURES)
+    yield from (f"  {failure}" for failure in told)
+    if others:
         yield f"  and {others} more"
     yield f"  see: {program_name()} logs {failed[0].trials[0].metadata.name}{flags}"
 

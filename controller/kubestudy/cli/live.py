@@ -19,6 +19,7 @@ from kubestudy.cli.tables import columns, number, short, span
 from kubestudy.cli.terminal import shown
 from kubestudy.cli.views import (
     assignment,
+    commonest,
     counts,
     duration,
     failures,
@@ -196,10 +197,11 @@ def _failed(moment: Moment) -> RenderableType | None:
     grid = Table.grid(padding=(0, 2))
     for _ in range(2):
         grid.add_column(no_wrap=True, overflow="ellipsis")
-    for failure in failed[:_FAILURES]:
+    told, others = commonest(failed, _FAILURES)
+    for failure in told:
         grid.add_row(
             Text(f"✗ {shown(failure.names)}", style="red"), Text(shown(why(failure.trials[0])))
         )
-    if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
+    if others:
         grid.add_row("", Text(f"and {others} more", style="dim"))
     return grid

@@ -11,6 +11,7 @@ from kubestudy.cli.program import program_name
 from kubestudy.cli.tables import bold, columns, span, state
 from kubestudy.cli.views import (
     arguments,
+    commonest,
     counts,
     failures,
     ranked,
@@ -48,8 +49,9 @@ def report(study: Study, trials: Sequence[Trial], where: str, flags: str) -> str
     failed = failures(trials)
     if failed:
         lines = [f"{tally.failed} of {tally.created} trials failed:"]
-        lines += [f"  {failure}" for failure in failed[:_FAILURES]]
-        if others := sum(len(failure.trials) for failure in failed[_FAILURES:]):
+        told, others = commonest(failed, _FAILURES)
+        lines += [f"  {failure}" for failure in told]
+        if others:
             lines.append(f"  and {others} more")
         parts.append("\n".join(lines))
     best = status.best if status else None

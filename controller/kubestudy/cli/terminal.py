@@ -15,6 +15,8 @@ import sys
 
 import click
 
+from kubestudy.sources import terminal as drawn
+
 _RESET = "\ufdd0"
 _STYLES = {
     "bold": ("\ufdd1", 1),
@@ -106,7 +108,7 @@ def _rendered(line: str, colours: bool) -> str:
 
 
 def _fit(line: str, colours: bool) -> str:
-    parts = _SEQUENCE.split(line.rstrip("\r").rpartition("\r")[2])
+    parts = _SEQUENCE.split(drawn.shown(line))
     coloured = False
     for i, part in enumerate(parts):
         if i % 2 == 0:

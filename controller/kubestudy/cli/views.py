@@ -259,6 +259,11 @@ def failures(trials: Sequence[Trial]) -> list[Failure]:
     return sorted(map(Failure, kinds.values()), key=lambda f: -len(f.trials))
 
 
+def commonest(failed: Sequence[Failure], most: int) -> tuple[Sequence[Failure], int]:
+    """The first ways to fail of many, and how many trials failed in the others."""
+    return failed[:most], sum(len(failure.trials) for failure in failed[most:])
+
+
 def worked(trial: Trial) -> timedelta | None:
     """How long the runs of a trial took together, up to now; None before the first."""
     return trial.status.worked(datetime.now(UTC)) if trial.status else None
